@@ -1,0 +1,11 @@
+# The CUDA toolkit is found, not required. QCCL_HAVE_CUDA says whether the CUDA side is built.
+set(QCCL_HAVE_CUDA OFF)
+if(NOT QCCL_CUDA STREQUAL "OFF")
+  find_package(CUDAToolkit QUIET)
+  if(CUDAToolkit_FOUND)
+    set(QCCL_HAVE_CUDA ON)
+    message(STATUS "CUDA toolkit ${CUDAToolkit_VERSION} found; this version of qccl has no CUDA sources yet, so only the host side is built")
+  elseif(QCCL_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "QCCL_CUDA=ON, but no CUDA toolkit was found: install one or set CUDAToolkit_ROOT, or use QCCL_CUDA=OFF")
+  endif()
+endif()
