@@ -1,7 +1,8 @@
-// The control channel of one communicator: how its ranks meet, exchange addresses, and learn at once that one of them has failed. Carries no data of
-// collectives.
+// The control channel of one communicator: how its ranks meet, exchange addresses, and learn at once that one of them has failed. Carries
+// no data of collectives.
 //
-// Two implementations: inproc (ranks are threads of one process) and tcp (a star of TCP connections around the rendezvous, see bootstrap.hpp).
+// Two implementations: inproc (ranks are threads of one process) and tcp (a star of TCP connections around the rendezvous, see
+// bootstrap.hpp).
 #pragma once
 
 #include <atomic>
@@ -31,17 +32,20 @@ class Control {
   // Every rank's `mine`, by rank. Collective. Throws qcclTimeout naming the ranks that did not come, or what failure() says.
   virtual std::vector<std::string> allGather(const std::string& mine, Deadline deadline) = 0;
 
-  // Makes the failure known on every rank; the first one wins everywhere it arrives first. From any thread, does not block for long, never throws.
+  // Makes the failure known on every rank; the first one wins everywhere it arrives first. From any thread, does not block for long, never
+  // throws.
   virtual void fail(const Failure& failure) noexcept = 0;
 
-  // True once fail() was called on any rank or a rank's process died without leave(). One atomic load: meant for polling loops. From any thread.
+  // True once fail() was called on any rank or a rank's process died without leave(). One atomic load: meant for polling loops. From any
+  // thread.
   virtual bool failed() const noexcept = 0;
 
   // The failure, once failed(). Code qcclRemoteError for a dead rank, with the rank in the sentence.
   virtual Failure failure() const = 0;
 
-  // Says goodbye, and waits until every rank has done so or has failed, or until the deadline: then nothing that this rank sent is still needed. Throws
-  // qcclTimeout naming the ranks that did not come; after a failure returns at once. The last call on a Control besides failed()/failure().
+  // Says goodbye, and waits until every rank has done so or has failed, or until the deadline: then nothing that this rank sent is still
+  // needed. Throws qcclTimeout naming the ranks that did not come; after a failure returns at once. The last call on a Control besides
+  // failed()/failure().
   virtual void leave(Deadline deadline) = 0;
 
   // Throws failure() as an Error when failed().

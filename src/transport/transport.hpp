@@ -1,10 +1,11 @@
 // Moves bytes between the ranks of one communicator and never looks inside them.
 //
-// Matching: a receive takes the message of the same (peer, tag); each (peer, tag) pair is used for one message at a time, and messages with different tags may
-// overtake one another. There is no flow control beyond what the carrier has, so a sender may be ahead of its receiver by what the algorithm allows.
+// Matching: a receive takes the message of the same (peer, tag); each (peer, tag) pair is used for one message at a time, and messages with
+// different tags may overtake one another. There is no flow control beyond what the carrier has, so a sender may be ahead of its receiver
+// by what the algorithm allows.
 //
-// Threads: one thread at a time may use a Transport and its requests. Implementations never block in send, recv or poll; waiting is the caller's loop (poll,
-// check Control::failed(), pause, check the deadline), so that every wait ends the same way.
+// Threads: one thread at a time may use a Transport and its requests. Implementations never block in send, recv or poll; waiting is the
+// caller's loop (poll, check Control::failed(), pause, check the deadline), so that every wait ends the same way.
 #pragma once
 
 #include <cstddef>
@@ -17,14 +18,15 @@ namespace qccl::transport {
 using Tag = std::uint64_t;
 inline constexpr int kTagBits = 48;
 
-// One message on its way. Destroying an unfinished request cancels it: when the destructor returns, the transport does not touch the buffer any more. A
-// cancelled send leaves the transport broken (its peer may have half a message), so that is for failed communicators only.
+// One message on its way. Destroying an unfinished request cancels it: when the destructor returns, the transport does not touch the buffer
+// any more. A cancelled send leaves the transport broken (its peer may have half a message), so that is for failed communicators only.
 class Request {
  public:
   virtual ~Request() = default;
 
-  // Makes progress; true once the message has been sent (the buffer may be reused) or has arrived. Idempotent. Throws Error(qcclInvalidUsage) when the message that
-  // arrived is not of the expected size (both sizes in the sentence), Error(qcclRemoteError) when the peer is gone; the request is finished then.
+  // Makes progress; true once the message has been sent (the buffer may be reused) or has arrived. Idempotent. Throws
+  // Error(qcclInvalidUsage) when the message that arrived is not of the expected size (both sizes in the sentence), Error(qcclRemoteError)
+  // when the peer is gone; the request is finished then.
   virtual bool poll() = 0;
 };
 
