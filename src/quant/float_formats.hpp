@@ -1,0 +1,88 @@
+// Conversions between FP32 and the shorter floating types, by integer arithmetic alone: the same bits on every machine, to nearest even, NaN stays NaN.
+//
+// Overflow goes to infinity, and to NaN in E4M3, which has no infinity: a sum that left the range must be seen by whoever looks for non-finite values, so nothing
+// saturates. Denormals are kept.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include "core/host_device.hpp"
+
+namespace qccl::quant {
+
+QCCL_HD float floatFromBits(std::uint32_t bits) { return std::bit_cast<float>(bits); }
+QCCL_HD std::uint32_t bitsOf(float x) { return std::bit_cast<std::uint32_t>(x); }
+
+inline constexpr std::uint32_t kInfBits = 0x7f800000u;
+
+QCCL_HD float fromBfloat16(std::uint16_t x) { return floatFromBits(static_cast<std::uint32_t>(x) << 16); }
+
+QCCL_HD std::uint16_t toBfloat16(float x) {
+  const std::uint32_t bits = bitsOf(x);
+  const std::uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const std::uint32_t quietNan = (bits >> 16) | 0x40u;
+  return static_cast<std::uint16_t>((bits & 0x7fffffffu) > kInfBits ? quietNan : rounded);
+}
+
+QCCL_HD float fromFloat16(std::uint16_t x) {
+  const std::uint32_t sign = (static_cast<std::uint32_t>(x) & 0x8000u) << 16;
+  const std::uint32_t magnitude = static_cast<std::uint32_t>(x) & 0x7fffu;
+  // The exponent is rebiased by a multiplication, which is exact and normalizes denormals on the way.
+  const float finite = floatFromBits(magnitude << 13) * 0x1p112f;
+  const std::uint32_t special = (magnitude << 13) | kInfBits;
+  return floatFromBits(sign | (magnitude >= 0x7c00u ? special : bitsOf(finite)));
+}
+
+QCCL_HD std::uint16_t toFloat16(float x) {
+  const std::uint32_t bits = bitsOf(x);
+  const std::uint32_t sign = (bits >> 16) & 0x8000u;
+  const std::uint32_t magnitude = bits & 0x7fffffffu;
+  const std::uint32_t normal = (magnitude + 0x0fffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13;
+  // Below 2^-14 the addition of 0.5 leaves the rounded denormal in the low bits of the sum.
+  const std::uint32_t denormal = bitsOf(floatFromBits(magnitude) + 0.5f) - 0x3f000000u;
+  const std::uint32_t finite = magnitude < 0x38800000u ? denormal : normal;
+  const std::uint32_t overflow = magnitude > kInfBits ? 0x7e00u : 0x7c00u;
+  return static_cast<std::uint16_t>(sign | (magnitude >= 0x477ff000u ? overflow : finite));
+}
+
+// The 8-bit types share one shape: kExponentBits, kMantissaBits, bias, and what stands at the top of the range.
+template <int kMantissaBits, int kBias, bool kHasInfinity>
+struct Float8 {
+  static constexpr std::uint32_t kNan = kHasInfinity ? 0x7eu : 0x7fu;
+  static constexpr std::uint32_t kInfinity = 0x7cu;  // only where kHasInfinity
+  static constexpr std::uint32_t kMaxFinite = kHasInfinity ? 0x7bu : 0x7eu;
+
+  static QCCL_HD float toFloat(std::uint8_t x) {
+    const std::uint32_t sign = (static_cast<std::uint32_t>(x) & 0x80u) << 24;
+    const std::uint32_t magnitude = static_cast<std::uint32_t>(x) & 0x7fu;
+    if (magnitude > kMaxFinite) return floatFromBits(sign | (kHasInfinity && magnitude == kInfinity ? kInfBits : 0x7fc00000u));
+    const float rebias = floatFromBits(static_cast<std::uint32_t>(127 + 127 - kBias) << 23);
+    return floatFromBits(sign | bitsOf(floatFromBits(magnitude << (23 - kMantissaBits)) * rebias));
+  }
+
+  static QCCL_HD std::uint8_t fromFloat(float x) {
+    const std::uint32_t bits = bitsOf(x);
+    const std::uint32_t sign = (bits >> 24) & 0x80u;
+    const std::uint32_t magnitude = bits & 0x7fffffffu;
+    if (magnitude > kInfBits) return static_cast<std::uint8_t>(sign | kNan);
+    constexpr std::uint32_t kMinNormalBits = static_cast<std::uint32_t>(127 - kBias + 1) << 23;
+    constexpr int kShift = 23 - kMantissaBits;
+    std::uint32_t code = 0;
+    if (magnitude < kMinNormalBits) {
+      // Adding 2^(kShift + 1 - kBias) puts one unit of the last place of a denormal at the last place of the sum.
+      const float anchor = floatFromBits(static_cast<std::uint32_t>(127 + kShift + 1 - kBias) << 23);
+      code = bitsOf(floatFromBits(magnitude) + anchor) - bitsOf(anchor);
+    } else {
+      const std::uint32_t rounded = magnitude + ((1u << (kShift - 1)) - 1u) + ((magnitude >> kShift) & 1u);
+      code = (rounded - (static_cast<std::uint32_t>(127 - kBias) << 23)) >> kShift;
+    }
+    if (code > kMaxFinite) code = kHasInfinity ? kInfinity : kNan;
+    return static_cast<std::uint8_t>(sign | code);
+  }
+};
+
+using Float8E4m3 = Float8<3, 7, false>;
+using Float8E5m2 = Float8<2, 15, true>;
+
+}  // namespace qccl::quant
