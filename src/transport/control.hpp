@@ -43,8 +43,8 @@ class Control {
   // The failure, once failed(). Code qcclRemoteError for a dead rank, with the rank in the sentence.
   virtual Failure failure() const = 0;
 
-  // Says goodbye, and waits until every rank has done so or has failed, or until the deadline: then nothing that this rank sent is still
-  // needed. Throws qcclTimeout naming the ranks that did not come; after a failure returns at once. The last call on a Control besides
+  // Says goodbye; then nothing that this rank sent is still needed. Where the carrier needs it (tcp, not inproc), waits until every rank has said so or has failed, or
+  // until the deadline: throws qcclTimeout naming the ranks that did not come. After a failure returns at once. The last call on a Control besides
   // failed()/failure().
   virtual void leave(Deadline deadline) = 0;
 

@@ -56,12 +56,11 @@ class InprocGroup {
     qccl::fail(qcclTimeout, "rank ", rank, " waited in vain for ", rankList(missing(arrived_, rank)), " to exchange addresses or agree");
   }
 
-  void leave(int rank, Deadline deadline) {
-    std::unique_lock lock(mutex_);
+  // Does not wait for the others: what this rank sent is in their memory already, and one thread may end the memberships of several ranks in turn.
+  void leave(int rank) {
+    const std::lock_guard lock(mutex_);
     left_[static_cast<std::size_t>(rank)] = true;
     changed_.notify_all();
-    if (changed_.wait_until(lock, deadline.at(), [&] { return failed() || missing(left_).empty(); })) return;
-    qccl::fail(qcclTimeout, "rank ", rank, " waited in vain for ", rankList(missing(left_)), " to leave the communicator");
   }
 
   // The rank's control is being destroyed.
@@ -116,7 +115,7 @@ class InprocControl final : public Control {
   void fail(const Failure& failure) noexcept override { group_->fail(failure); }
   bool failed() const noexcept override { return group_->failed(); }
   Failure failure() const override { return group_->failure(); }
-  void leave(Deadline deadline) override { group_->leave(rank_, deadline); }
+  void leave(Deadline) override { group_->leave(rank_); }
 
  private:
   const std::shared_ptr<InprocGroup> group_;

@@ -1,0 +1,122 @@
+// extern "C": collectives, point to point, groups.
+#include "api/group.hpp"
+#include "api/guard.hpp"
+#include "api/handles.hpp"
+#include "core/types.hpp"
+
+namespace qccl::api {
+namespace {
+
+using collectives::Call;
+
+void requireNoStream(qcclStream_t stream) {
+  if (stream != nullptr) fail(qcclInvalidArgument, "stream must be NULL: this build works on host memory and its calls block");
+}
+
+// guard, with refusals remembered by the group they happen in.
+template <typename Body>
+qcclResult_t guardCall(Body body) noexcept {
+  return guard([&] {
+    try {
+      body();
+    } catch (const Error& error) {
+      latchGroupError(error);
+      throw;
+    }
+  });
+}
+
+qcclResult_t collective(const Call& call, const qcclQuantConfig_t* config, qcclComm_t handle, qcclStream_t stream) noexcept {
+  return guardCall([&] {
+    requireNoStream(stream);
+    const CommunicatorPtr comm = lookUp(handle);
+    submit(comm, comm->prepare(call, config));
+  });
+}
+
+qcclResult_t pointToPoint(bool isSend, void* buffer, size_t count, qcclDataType_t dtype, int peer, qcclComm_t handle, qcclStream_t stream) noexcept {
+  return guardCall([&] {
+    requireNoStream(stream);
+    const CommunicatorPtr comm = lookUp(handle);
+    const std::size_t elemBytes = typeSize(dtype);
+    if (elemBytes == 0) fail(qcclInvalidArgument, isSend ? "send" : "recv", ": data type ", static_cast<int>(dtype), " is unknown; see qcclDataType_t");
+    if (count > (SIZE_MAX >> 1) / elemBytes) fail(qcclInvalidArgument, isSend ? "send" : "recv", ": a count of ", count, " elements does not fit into memory");
+    const collectives::PointToPoint operation{isSend, buffer, count * elemBytes, peer};
+    comm->checkPointToPoint(operation);
+    submit(comm, operation);
+  });
+}
+
+Call makeCall(qcclColl_t coll, const void* input, void* output, size_t count, qcclDataType_t dtype, qcclRedOp_t op, int root) {
+  Call call;
+  call.coll = coll;
+  call.input = input;
+  call.output = output;
+  call.count = count;
+  call.dtype = dtype;
+  call.op = op;
+  call.root = root;
+  return call;
+}
+
+}  // namespace
+}  // namespace qccl::api
+
+using namespace qccl::api;  // NOLINT(google-build-using-namespace): this file is the border
+
+extern "C" {
+
+qcclResult_t qcclAllReduce(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op, qcclComm_t comm, qcclStream_t stream) {
+  return collective(makeCall(qcclCollAllReduce, sendbuff, recvbuff, count, dtype, op, -1), nullptr, comm, stream);
+}
+
+qcclResult_t qcclAllReduceEx(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op, const qcclQuantConfig_t* quant,
+                             qcclComm_t comm, qcclStream_t stream) {
+  return collective(makeCall(qcclCollAllReduce, sendbuff, recvbuff, count, dtype, op, -1), quant, comm, stream);
+}
+
+qcclResult_t qcclReduceScatter(const void* sendbuff, void* recvbuff, size_t recvcount, qcclDataType_t dtype, qcclRedOp_t op, qcclComm_t comm,
+                               qcclStream_t stream) {
+  return collective(makeCall(qcclCollReduceScatter, sendbuff, recvbuff, recvcount, dtype, op, -1), nullptr, comm, stream);
+}
+
+qcclResult_t qcclAllGather(const void* sendbuff, void* recvbuff, size_t sendcount, qcclDataType_t dtype, qcclComm_t comm, qcclStream_t stream) {
+  return collective(makeCall(qcclCollAllGather, sendbuff, recvbuff, sendcount, dtype, qcclSum, -1), nullptr, comm, stream);
+}
+
+qcclResult_t qcclBroadcast(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, int root, qcclComm_t comm, qcclStream_t stream) {
+  return collective(makeCall(qcclCollBroadcast, sendbuff, recvbuff, count, dtype, qcclSum, root), nullptr, comm, stream);
+}
+
+qcclResult_t qcclReduce(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op, int root, qcclComm_t comm,
+                        qcclStream_t stream) {
+  return collective(makeCall(qcclCollReduce, sendbuff, recvbuff, count, dtype, op, root), nullptr, comm, stream);
+}
+
+qcclResult_t qcclSend(const void* sendbuff, size_t count, qcclDataType_t dtype, int peer, qcclComm_t comm, qcclStream_t stream) {
+  return pointToPoint(true, const_cast<void*>(sendbuff), count, dtype, peer, comm, stream);
+}
+
+qcclResult_t qcclRecv(void* recvbuff, size_t count, qcclDataType_t dtype, int peer, qcclComm_t comm, qcclStream_t stream) {
+  return pointToPoint(false, recvbuff, count, dtype, peer, comm, stream);
+}
+
+qcclResult_t qcclGroupStart(void) {
+  return guard([] { groupStart(); });
+}
+
+qcclResult_t qcclGroupEnd(void) {
+  return guard([] { groupEnd(); });
+}
+
+qcclResult_t qcclCommExplain(qcclComm_t comm, qcclColl_t coll, size_t count, qcclDataType_t dtype, qcclRedOp_t op, const qcclQuantConfig_t* quant,
+                             qcclPlan_t* plan) {
+  return guard([&] {
+    requireNonNull(plan, "qcclCommExplain", "plan");
+    if (qccl::typeSize(dtype) == 0) qccl::fail(qcclInvalidArgument, "qcclCommExplain: data type ", static_cast<int>(dtype), " is unknown");
+    if (qccl::enumName(qcclEnumRedOp, op) == nullptr) qccl::fail(qcclInvalidArgument, "qcclCommExplain: operation ", static_cast<int>(op), " is unknown");
+    *plan = lookUp(comm)->explain(makeCall(coll, nullptr, nullptr, count, dtype, op, -1), quant);
+  });
+}
+
+}  // extern "C"

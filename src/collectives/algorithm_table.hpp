@@ -1,0 +1,30 @@
+// The all-reduce algorithms as data: what the selector reads and qccl-info prints. A new algorithm is a schedule file and a row.
+#pragma once
+
+#include <qccl/qccl.h>
+
+#include <vector>
+
+#include "collectives/schedule.hpp"
+
+namespace qccl::collectives {
+
+struct AlgorithmRow {
+  qcclAlgoInfo_t info;
+  // How often the value of one element is quantized on its way, at most.
+  int (*quantizations)(int size);
+  // Chunks that the message is cut into.
+  int (*chunks)(int size);
+  Schedule (*schedule)(int rank, int size);
+};
+
+const std::vector<AlgorithmRow>& algorithmTable();
+
+// Throws Error(qcclInvalidArgument) for a value that is no row (auto included).
+const AlgorithmRow& algorithmRow(qcclAlgo_t algorithm);
+
+// The factor of qcclGetErrorBound: q quantizations in a row, each wrong by at most e times the largest magnitude of what it codes, are together wrong by at most
+// ((1 + e)^q - 1) times the sum over ranks of the largest magnitudes (docs/numerics.md derives it).
+double errorBoundFactor(int quantizations, qcclCodec_t codec, qcclRounding_t rounding);
+
+}  // namespace qccl::collectives

@@ -1,0 +1,61 @@
+#include "collectives/call.hpp"
+
+#include "core/error.hpp"
+#include "core/types.hpp"
+
+namespace qccl::collectives {
+namespace {
+
+constexpr std::uint32_t kMagic = 0x71636331;  // "qcc1"
+
+bool reduces(int coll) { return coll == qcclCollAllReduce || coll == qcclCollReduceScatter || coll == qcclCollReduce; }
+
+std::string nameOf(qcclEnum_t kind, int value) {
+  const char* name = enumName(kind, value);
+  return name != nullptr ? name : strCat("unknown(", value, ")");
+}
+
+std::string describe(const Announcement& a) {
+  std::string text = strCat(nameOf(qcclEnumColl, a.coll), "(count=", a.count, ", ", nameOf(qcclEnumDataType, a.dtype));
+  if (reduces(a.coll)) text += ", " + nameOf(qcclEnumRedOp, a.op);
+  if (a.root >= 0) text += strCat(", root=", a.root);
+  if (a.codec != qcclCodecNone) {
+    text += strCat(", codec=", nameOf(qcclEnumCodec, a.codec), ", block=", a.blockElems, ", rounding=", nameOf(qcclEnumRounding, a.rounding));
+    if (a.rounding == qcclRoundStochastic) text += strCat(", seed=", a.seed);
+  }
+  if (a.algorithm != qcclAlgoAuto) text += strCat(", algorithm=", nameOf(qcclEnumAlgo, a.algorithm));
+  return text + ")";
+}
+
+}  // namespace
+
+Announcement announce(const Call& call, std::uint64_t sequence) {
+  const bool quantized = call.quant.codec != qcclCodecNone;
+  Announcement a{};
+  a.magic = kMagic;
+  a.sequence = static_cast<std::uint32_t>(sequence);
+  a.count = call.count;
+  a.coll = call.coll;
+  a.dtype = call.dtype;
+  a.op = reduces(call.coll) ? static_cast<std::int32_t>(call.op) : 0;
+  a.root = call.root;
+  a.codec = call.quant.codec;
+  a.blockElems = quantized ? static_cast<std::int32_t>(call.quant.blockElems) : 0;
+  a.algorithm = call.quant.algorithm;
+  a.rounding = quantized ? static_cast<std::int32_t>(call.quant.rounding) : 0;
+  a.seed = quantized && call.quant.rounding == qcclRoundStochastic ? call.quant.seed : 0;
+  return a;
+}
+
+std::string describe(const Call& call) { return describe(announce(call, 0)); }
+
+void checkAnnouncement(const Announcement& own, int rank, const Announcement& theirs, int peer) {
+  if (own == theirs) return;
+  if (theirs.magic != kMagic) {
+    fail(qcclInvalidUsage, "rank ", peer, " speaks another version of qccl's protocol; use the same library on all ranks");
+  }
+  fail(qcclInvalidUsage, "the ranks' calls differ: rank ", rank, " called ", describe(own), " as #", own.sequence, " of the communicator, rank ", peer,
+       " called ", describe(theirs), " as #", theirs.sequence, "; all ranks must make the same calls in the same order");
+}
+
+}  // namespace qccl::collectives

@@ -1,0 +1,60 @@
+// One collective call as the ranks must agree on it.
+#pragma once
+
+#include <qccl/qccl.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace qccl::collectives {
+
+// What quantization a call will really use: nothing undefined, nothing impossible.
+struct Quantization {
+  qcclCodec_t codec = qcclCodecNone;
+  std::size_t blockElems = 256;
+  qcclAlgo_t algorithm = qcclAlgoAuto;  // auto for collectives with one algorithm
+  qcclRounding_t rounding = qcclRoundNearest;
+  std::uint64_t seed = 0;
+};
+
+struct Call {
+  qcclColl_t coll = qcclCollAllReduce;
+  const void* input = nullptr;
+  void* output = nullptr;
+  std::size_t count = 0;  // as the API function counts: elements of the message, or of one rank's part for reduce-scatter and all-gather
+  qcclDataType_t dtype = qcclFloat32;
+  qcclRedOp_t op = qcclSum;  // of allreduce, reducescatter, reduce
+  int root = -1;             // of broadcast, reduce
+  Quantization quant;
+};
+
+// "allreduce(count=1000, float32, sum, codec=int8, block=256, algorithm=ring)"
+std::string describe(const Call& call);
+
+// What each rank tells its right-hand neighbour before a collective, 64 bytes, so that calls that do not fit one another are reported as such and not as a hang.
+struct Announcement {
+  std::uint32_t magic;
+  std::uint32_t sequence;
+  std::uint64_t count;
+  std::uint64_t seed;
+  std::int32_t coll;
+  std::int32_t dtype;
+  std::int32_t op;
+  std::int32_t root;
+  std::int32_t codec;
+  std::int32_t blockElems;
+  std::int32_t algorithm;
+  std::int32_t rounding;
+  std::uint64_t reserved;
+
+  bool operator==(const Announcement&) const = default;
+};
+static_assert(sizeof(Announcement) == 64);
+
+Announcement announce(const Call& call, std::uint64_t sequence);
+
+// Throws Error(qcclInvalidUsage) naming both calls if rank `peer`'s differs from ours.
+void checkAnnouncement(const Announcement& own, int rank, const Announcement& theirs, int peer);
+
+}  // namespace qccl::collectives

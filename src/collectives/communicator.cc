@@ -1,0 +1,296 @@
+#include "collectives/communicator.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "collectives/algorithm_table.hpp"
+#include "collectives/message_tag.hpp"
+#include "core/backoff.hpp"
+#include "core/log.hpp"
+#include "core/types.hpp"
+
+namespace qccl::collectives {
+namespace {
+
+// Elements in the caller's larger buffer.
+std::size_t messageElems(const Call& call, int size) {
+  const bool perRank = call.coll == qcclCollReduceScatter || call.coll == qcclCollAllGather;
+  return perRank ? call.count * static_cast<std::size_t>(size) : call.count;
+}
+
+}  // namespace
+
+// One call at a time: two threads inside one communicator are a defect of the caller that must not become a wrong result.
+class Communicator::Exclusive {
+ public:
+  explicit Exclusive(Communicator& comm) : comm_(comm) {
+    if (comm_.busy_.exchange(true)) {
+      fail(qcclInvalidUsage, "two threads call into communicator ", comm.name(), " (rank ", comm.rank(),
+           ") at the same time; use one thread, or a communicator for each");
+    }
+  }
+  ~Exclusive() { comm_.busy_.store(false); }
+  Exclusive(const Exclusive&) = delete;
+  Exclusive& operator=(const Exclusive&) = delete;
+
+ private:
+  Communicator& comm_;
+};
+
+Communicator::Communicator(transport::Membership membership, CommunicatorOptions options)
+    : rank_(membership.control->rank()),
+      size_(membership.control->size()),
+      options_(std::move(options)),
+      membership_(std::move(membership)),
+      sendNumbers_(static_cast<std::size_t>(size_)),
+      recvNumbers_(static_cast<std::size_t>(size_)) {
+  if (size_ > kMaxRanks) fail(qcclInvalidArgument, "a communicator of ", size_, " ranks was asked for; at most ", kMaxRanks, " are possible");
+}
+
+Call Communicator::prepare(Call call, const qcclQuantConfig_t* config) const {
+  const char* name = enumName(qcclEnumColl, call.coll);
+  const std::size_t elemBytes = typeSize(call.dtype);
+  if (elemBytes == 0) fail(qcclInvalidArgument, name, ": data type ", static_cast<int>(call.dtype), " is unknown; see qcclDataType_t");
+  const bool reduces = call.coll == qcclCollAllReduce || call.coll == qcclCollReduceScatter || call.coll == qcclCollReduce;
+  if (reduces && enumName(qcclEnumRedOp, call.op) == nullptr) {
+    fail(qcclInvalidArgument, name, ": operation ", static_cast<int>(call.op), " is unknown; use one of ", enumNames(qcclEnumRedOp));
+  }
+  const bool rooted = call.coll == qcclCollBroadcast || call.coll == qcclCollReduce;
+  if (rooted && (call.root < 0 || call.root >= size_)) {
+    fail(qcclInvalidArgument, name, ": root ", call.root, " is not a rank of this communicator; use 0 to ", size_ - 1);
+  }
+  const std::size_t limit = (SIZE_MAX >> 1) / elemBytes / static_cast<std::size_t>(size_);
+  if (call.count > limit) fail(qcclInvalidArgument, name, ": a count of ", call.count, " elements does not fit into memory; was a negative number passed?");
+  const bool readsInput = call.coll != qcclCollBroadcast || rank_ == call.root;
+  const bool writesOutput = call.coll != qcclCollReduce || rank_ == call.root;
+  if (call.count > 0 && readsInput && call.input == nullptr) fail(qcclInvalidArgument, name, ": sendbuff is NULL; pass a host buffer");
+  if (call.count > 0 && writesOutput && call.output == nullptr) fail(qcclInvalidArgument, name, ": recvbuff is NULL; pass a host buffer");
+
+  const QuantDefaults wanted = config != nullptr ? resolve(*config, options_.quant) : options_.quant;
+  const bool requested = config != nullptr && config->codec != QCCL_UNDEF_INT && config->codec != qcclCodecNone;
+  call.quant = choose(call.coll, call.count, call.dtype, call.op, size_, wanted, requested).quant;
+  return call;
+}
+
+Schedule Communicator::scheduleFor(const Call& call) const {
+  switch (call.coll) {
+    case qcclCollAllReduce: return algorithmRow(call.quant.algorithm).schedule(rank_, size_);
+    case qcclCollReduceScatter:
+      return call.quant.algorithm == qcclAlgoRing ? reduceScatterRingSchedule(rank_, size_) : reduceScatterDirectSchedule(rank_, size_);
+    case qcclCollAllGather: return allGatherSchedule(rank_, size_);
+    case qcclCollBroadcast: return broadcastSchedule(rank_, size_, call.root);
+    case qcclCollReduce: return reduceSchedule(rank_, size_, call.root);
+    default: break;
+  }
+  fail(qcclInternalError, "defect in qccl: no schedule for collective ", static_cast<int>(call.coll));
+}
+
+Partition Communicator::partitionFor(const Call& call) const {
+  switch (call.coll) {
+    case qcclCollReduceScatter:
+    case qcclCollAllGather: return Partition::fixed(call.count, size_);
+    case qcclCollAllReduce: {
+      // On the exact path chunks are cut at multiples of 64 elements, which keeps every type's chunks aligned to cache lines.
+      const std::size_t blockElems = call.quant.codec == qcclCodecNone ? 64 : call.quant.blockElems;
+      return Partition::even(call.count, algorithmRow(call.quant.algorithm).chunks(size_), blockElems);
+    }
+    default: return Partition::even(call.count, 1, 64);
+  }
+}
+
+qcclPlan_t Communicator::explain(const Call& call, const qcclQuantConfig_t* config) const {
+  if (call.coll != qcclCollAllReduce && call.coll != qcclCollReduceScatter) {
+    fail(qcclInvalidArgument, "qcclCommExplain: only allreduce and reducescatter have choices; the other collectives are always exact");
+  }
+  const QuantDefaults wanted = config != nullptr ? resolve(*config, options_.quant) : options_.quant;
+  const bool requested = config != nullptr && config->codec != QCCL_UNDEF_INT && config->codec != qcclCodecNone;
+  const Choice choice = choose(call.coll, call.count, call.dtype, call.op, size_, wanted, requested);
+
+  Call chosen = call;
+  chosen.quant = choice.quant;
+  qcclPlan_t plan{};
+  plan.algorithm = choice.quant.algorithm;
+  plan.codec = choice.quant.codec;
+  plan.blockElems = choice.quant.codec == qcclCodecNone ? 0 : static_cast<int>(choice.quant.blockElems);
+  if (size_ > 1) {
+    const Schedule schedule = scheduleFor(chosen);
+    const Partition partition = partitionFor(chosen);
+    plan.wireBytes = scheduledWireBytes(schedule, partition, chosen);
+    Call exact = chosen;
+    exact.quant.codec = qcclCodecNone;
+    plan.exactWireBytes = scheduledWireBytes(schedule, partition, exact);
+    // The direct reduce-scatter quantizes once; that by ring at each of its size - 1 hops.
+    int quantizations = 1;
+    if (call.coll == qcclCollAllReduce) quantizations = algorithmRow(choice.quant.algorithm).quantizations(size_);
+    if (call.coll == qcclCollReduceScatter && choice.quant.algorithm == qcclAlgoRing) quantizations = size_ - 1;
+    plan.errorBound = errorBoundFactor(quantizations, choice.quant.codec, choice.quant.rounding);
+  }
+  std::snprintf(plan.reason, sizeof(plan.reason), "%s", choice.reason.c_str());
+  return plan;
+}
+
+// One rank: every collective is a copy (Avg over one rank divides by one).
+void Communicator::copyOwn(const Call& call) {
+  if (call.count > 0 && call.input != call.output) std::memmove(call.output, call.input, call.count * typeSize(call.dtype));
+}
+
+template <typename Body>
+void Communicator::guarded(const std::string& what, Body body) {
+  const Exclusive exclusive(*this);
+  std::string reason;
+  if (const qcclResult_t code = asyncError(&reason); code != qcclSuccess) throw Error(code, reason);
+  try {
+    body();
+  } catch (const Error& error) {
+    if (aborted_) throw Error(qcclInvalidUsage, strCat(what, " ended because this rank aborted communicator ", name()));
+    if (!membership_.control->failed()) membership_.control->fail({error.code(), rank_, error.what()});
+    log(LogLevel::warn, "rank ", rank_, " of ", name(), ": ", error.what());
+    throw;
+  } catch (const std::exception& error) {
+    // Out of memory, say: the others must not wait for this rank.
+    membership_.control->fail({qcclSystemError, rank_, strCat("rank ", rank_, " failed in ", what, ": ", error.what())});
+    throw;
+  }
+}
+
+void Communicator::run(const Call& call) {
+  guarded(describe(call), [&] {
+    const std::uint64_t sequence = ++sequence_;
+    const std::size_t elems = messageElems(call, size_);
+    ExecutionCounts counts;
+    if (size_ == 1) {
+      copyOwn(call);
+    } else {
+      const Schedule schedule = scheduleFor(call);
+      const Partition partition = partitionFor(call);
+      Execution execution{call, schedule, partition, 0, 0, sequence};
+      const std::size_t ownFirst = static_cast<std::size_t>(rank_) * call.count;
+      if (call.coll == qcclCollAllGather) execution.inputFirstElem = ownFirst;
+      if (call.coll == qcclCollReduceScatter) execution.outputFirstElem = ownFirst;
+      counts = execute(execution, options_.executor, *membership_.transport, *membership_.control, staging_);
+    }
+    const std::size_t inputElems = call.coll == qcclCollReduceScatter ? elems : call.count;
+    counters_.calls += 1;
+    counters_.elems += inputElems;
+    if (call.quant.codec != qcclCodecNone) {
+      counters_.quantizedCalls += 1;
+      counters_.quantizedElems += inputElems;
+    }
+    counters_.wireBytes += counts.wireBytes;
+    counters_.exactWireBytes += counts.exactWireBytes;
+    counters_.nonFiniteBlocks += counts.nonFiniteBlocks;
+    counters_.encodedBlocks += counts.encodedBlocks;
+  });
+}
+
+void Communicator::checkPointToPoint(const PointToPoint& operation) const {
+  const char* name = operation.isSend ? "send" : "recv";
+  if (operation.peer < 0 || operation.peer >= size_) {
+    fail(qcclInvalidArgument, name, ": peer ", operation.peer, " is not a rank of this communicator; use 0 to ", size_ - 1);
+  }
+  if (operation.bytes > 0 && operation.buffer == nullptr) fail(qcclInvalidArgument, name, ": the buffer is NULL; pass a host buffer");
+}
+
+void Communicator::runPointToPoint(std::span<const PointToPoint> operations) {
+  guarded("a group of sends and receives", [&] {
+    exchange(operations);
+    counters_.calls += operations.size();
+    for (const PointToPoint& operation : operations) {
+      if (!operation.isSend || operation.peer == rank_) continue;
+      counters_.wireBytes += operation.bytes;
+      counters_.exactWireBytes += operation.bytes;
+    }
+  });
+}
+
+void Communicator::exchange(std::span<const PointToPoint> operations) {
+  struct Pending {
+    std::unique_ptr<transport::Request> request;
+    int peer;
+  };
+  std::vector<Pending> pending;
+  std::vector<const PointToPoint*> ownSends, ownRecvs;
+  // Receives first, so that they are there when messages arrive.
+  for (const bool sends : {false, true}) {
+    for (const PointToPoint& operation : operations) {
+      if (operation.isSend != sends) continue;
+      if (operation.peer == rank_) {
+        (sends ? ownSends : ownRecvs).push_back(&operation);
+        continue;
+      }
+      const auto peer = static_cast<std::size_t>(operation.peer);
+      const transport::Tag tag = pointToPointTag(sends ? sendNumbers_[peer]++ : recvNumbers_[peer]++);
+      transport::Transport& transport = *membership_.transport;
+      pending.push_back({sends ? transport.send(operation.peer, tag, operation.buffer, operation.bytes)
+                               : transport.recv(operation.peer, tag, operation.buffer, operation.bytes),
+                         operation.peer});
+    }
+  }
+  if (ownSends.size() != ownRecvs.size()) {
+    fail(qcclInvalidUsage, "rank ", rank_, " has ", ownSends.size(), " sends and ", ownRecvs.size(),
+         " receives with itself in one group; each needs its partner there");
+  }
+  for (std::size_t i = 0; i < ownSends.size(); ++i) {
+    if (ownSends[i]->bytes != ownRecvs[i]->bytes) {
+      fail(qcclInvalidUsage, "rank ", rank_, " sends ", ownSends[i]->bytes, " bytes to itself but receives ", ownRecvs[i]->bytes);
+    }
+    if (ownSends[i]->bytes > 0) std::memmove(ownRecvs[i]->buffer, ownSends[i]->buffer, ownSends[i]->bytes);
+  }
+
+  Deadline deadline = Deadline::in(options_.executor.timeout);
+  Backoff backoff;
+  while (!pending.empty()) {
+    const std::size_t finished = std::erase_if(pending, [](Pending& p) { return p.request->poll(); });
+    if (finished > 0) {
+      backoff.reset();
+      deadline = Deadline::in(options_.executor.timeout);
+      continue;
+    }
+    membership_.control->throwIfFailed();
+    if (deadline.passed()) {
+      fail(qcclTimeout, "rank ", rank_, " waited ", options_.executor.timeout.count(), " ms for rank ", pending.front().peer, " in ",
+           operations.size() == 1 ? "a send or receive" : "a group of sends and receives",
+           "; the matching call was not made there, or that rank hangs or cannot be reached (QCCL_TIMEOUT_MS sets the bound)");
+    }
+    backoff.pause();
+  }
+}
+
+void Communicator::leave() {
+  const Exclusive exclusive(*this);
+  if (asyncError(nullptr) != qcclSuccess) return;
+  membership_.transport->flush();
+  membership_.control->leave(Deadline::in(options_.executor.timeout));
+}
+
+void Communicator::abort() noexcept {
+  aborted_ = true;
+  try {
+    membership_.control->fail({qcclRemoteError, rank_, strCat("rank ", rank_, " aborted communicator ", name())});
+  } catch (...) {
+    // No memory for the sentence: this rank stops all the same, and the others see its end.
+  }
+}
+
+qcclResult_t Communicator::asyncError(std::string* what) const {
+  if (!membership_.control->failed()) return qcclSuccess;
+  const transport::Failure failure = membership_.control->failure();
+  if (what != nullptr) *what = failure.what;
+  return failure.code;
+}
+
+qcclStats_t Communicator::stats() const {
+  qcclStats_t stats{};
+  stats.size = sizeof(stats);
+  stats.calls = counters_.calls;
+  stats.quantizedCalls = counters_.quantizedCalls;
+  stats.elems = counters_.elems;
+  stats.quantizedElems = counters_.quantizedElems;
+  stats.wireBytes = counters_.wireBytes;
+  stats.exactWireBytes = counters_.exactWireBytes;
+  stats.nonFiniteBlocks = counters_.nonFiniteBlocks;
+  stats.encodedBlocks = counters_.encodedBlocks;
+  return stats;
+}
+
+}  // namespace qccl::collectives

@@ -1,0 +1,96 @@
+// One rank's membership in a communicator: validates calls, chooses what they do, runs them, keeps count, and remembers why it cannot go on.
+//
+// Threads: run, runPointToPoint and leave by one thread at a time (a second one is refused, not raced); everything else from any thread at any time.
+#pragma once
+
+#include <qccl/qccl.h>
+
+#include <atomic>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "collectives/executor.hpp"
+#include "collectives/selector.hpp"
+#include "collectives/staging.hpp"
+#include "transport/membership.hpp"
+
+namespace qccl::collectives {
+
+struct CommunicatorOptions {
+  std::string name;
+  QuantDefaults quant;
+  ExecutorOptions executor;
+};
+
+// One qcclSend or qcclRecv.
+struct PointToPoint {
+  bool isSend;
+  void* buffer;  // only read when isSend
+  std::size_t bytes;
+  int peer;
+};
+
+class Communicator {
+ public:
+  Communicator(transport::Membership membership, CommunicatorOptions options);
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  const std::string& name() const { return options_.name; }
+
+  // Checks the arguments of a call and decides its quantization (config: that of the call itself, or nullptr). Throws Error(qcclInvalidArgument); nothing has happened then and
+  // the communicator is as good as before.
+  Call prepare(Call call, const qcclQuantConfig_t* config) const;
+
+  qcclPlan_t explain(const Call& call, const qcclQuantConfig_t* config) const;
+
+  // Blocks until this rank's part of a prepared call is done. An Error makes the communicator unusable on every rank.
+  void run(const Call& call);
+
+  // Runs all operations side by side; those between the same two ranks match in order.
+  void runPointToPoint(std::span<const PointToPoint> operations);
+
+  // Throws Error(qcclInvalidArgument) for an impossible operation.
+  void checkPointToPoint(const PointToPoint& operation) const;
+
+  // Ends this rank's membership cleanly; waits, bounded, for the others. After a failure returns at once.
+  void leave();
+
+  // Makes the communicator unusable everywhere.
+  void abort() noexcept;
+
+  // qcclSuccess and "", or why the communicator cannot go on.
+  qcclResult_t asyncError(std::string* what) const;
+
+  qcclStats_t stats() const;
+
+ private:
+  class Exclusive;
+
+  template <typename Body>
+  void guarded(const std::string& what, Body body);
+  void copyOwn(const Call& call);
+  Schedule scheduleFor(const Call& call) const;
+  Partition partitionFor(const Call& call) const;
+  void exchange(std::span<const PointToPoint> operations);
+
+  const int rank_;
+  const int size_;
+  const CommunicatorOptions options_;
+  transport::Membership membership_;
+  StagingMemory staging_;
+  std::uint64_t sequence_ = 0;
+  std::vector<std::uint64_t> sendNumbers_;  // point-to-point operations so far, by peer
+  std::vector<std::uint64_t> recvNumbers_;
+  std::atomic<bool> busy_{false};
+  std::atomic<bool> aborted_{false};
+
+  struct Counters {
+    std::atomic<std::uint64_t> calls{0}, quantizedCalls{0}, elems{0}, quantizedElems{0}, wireBytes{0}, exactWireBytes{0}, nonFiniteBlocks{0}, encodedBlocks{0};
+  };
+  Counters counters_;
+};
+
+}  // namespace qccl::collectives

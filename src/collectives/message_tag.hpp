@@ -1,0 +1,37 @@
+// The 48 bits that tell the messages between two ranks apart.
+//
+//   bits 46..47  kind: announcement, data, point to point
+//   data:            32..45 call number modulo 2^14   12..31 tile   11 phase   0..10 chunk
+//   announcement:    0..45 call number
+//   point to point:  0..45 number of the operation between the two ranks
+// Call numbers may wrap: a rank is never 2^14 calls ahead of its neighbour, because each call waits for the neighbour's announcement.
+#pragma once
+
+#include <cstdint>
+
+#include "collectives/schedule.hpp"
+#include "core/error.hpp"
+#include "transport/transport.hpp"
+
+namespace qccl::collectives {
+
+inline constexpr std::uint64_t kMaxTiles = std::uint64_t{1} << 20;
+inline constexpr int kMaxRanks = 1 << 11;
+
+namespace tag_kind {
+inline constexpr std::uint64_t kAnnouncement = std::uint64_t{1} << 46;
+inline constexpr std::uint64_t kData = std::uint64_t{2} << 46;
+inline constexpr std::uint64_t kPointToPoint = std::uint64_t{3} << 46;
+inline constexpr std::uint64_t kNumberMask = (std::uint64_t{1} << 46) - 1;
+}  // namespace tag_kind
+
+inline transport::Tag announcementTag(std::uint64_t sequence) { return tag_kind::kAnnouncement | (sequence & tag_kind::kNumberMask); }
+
+inline transport::Tag pointToPointTag(std::uint64_t number) { return tag_kind::kPointToPoint | (number & tag_kind::kNumberMask); }
+
+inline transport::Tag dataTag(std::uint64_t sequence, std::uint64_t tile, Phase phase, int chunk) {
+  QCCL_CHECK(tile < kMaxTiles && chunk >= 0 && chunk < kMaxRanks);
+  return tag_kind::kData | (sequence & 0x3fff) << 32 | tile << 12 | static_cast<std::uint64_t>(phase) << 11 | static_cast<std::uint64_t>(chunk);
+}
+
+}  // namespace qccl::collectives

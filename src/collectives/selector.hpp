@@ -1,0 +1,28 @@
+// What a call will do: checks a quantization request and fills in what it leaves open.
+#pragma once
+
+#include <string>
+
+#include "collectives/call.hpp"
+
+namespace qccl::collectives {
+
+// A quantization with every field decided except algorithm, which may be auto.
+struct QuantDefaults {
+  Quantization quant;
+  std::uint64_t minBytes = 0;
+};
+
+// `config` over `defaults`. Throws Error(qcclInvalidArgument) naming a field that is out of range.
+QuantDefaults resolve(const qcclQuantConfig_t& config, const QuantDefaults& defaults);
+
+struct Choice {
+  Quantization quant;
+  std::string reason;  // one sentence
+};
+
+// Choice for a call over `size` ranks. `requested`: the codec was asked for with this very call, so what cannot be met is refused with qcclInvalidArgument instead of taking
+// the exact path. A function of its arguments alone: every rank chooses alike.
+Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedOp_t op, int size, const QuantDefaults& wanted, bool requested);
+
+}  // namespace qccl::collectives
