@@ -52,7 +52,7 @@ class Activations {
   std::int32_t* targets() { return targets_.data(); }
 
  private:
-  const ModelConfig& config_;
+  ModelConfig config_;
   Ops& ops_;
   std::int64_t batch_ = 0, seqLen_ = 0, chunkRows_ = 0;
   Buffer<float> arena_;

@@ -28,15 +28,24 @@ class Decoder {
  private:
   struct Layer {
     Buffer<float> keys, values;  // capacity x kvWidth
+    const Parameter *inputNorm, *q, *k, *v, *o, *postNorm, *gate, *up, *down;
   };
+  struct Scratch {
+    Matrix stream, xhat, norm, q, o, gate, up, product, logits;
+    float *rstd = nullptr, *lse = nullptr;
+  };
+
+  Matrix weight(const Parameter& p);
+  void reserve(std::int64_t rows);
+  void layerForward(Layer& layer, std::int64_t rows);
 
   Llama& model_;
   std::int64_t capacity_;
   std::int64_t length_ = 0;
-  RotaryEmbedding rope_;
   std::vector<Layer> layers_;
-  Buffer<float> scratch_;
-  std::int64_t scratchRows_ = 0;
+  const Parameter *embedding_, *finalNorm_, *head_;
+  Buffer<float> arena_;
+  Scratch scratch_;
   Buffer<std::int32_t> tokens_;
   std::vector<float> logits_;
 };

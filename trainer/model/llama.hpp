@@ -32,6 +32,7 @@ class Llama {
   Ops& ops() { return ops_; }
   Parameters& parameters() { return parameters_; }
   const Parameters& parameters() const { return parameters_; }
+  const RotaryEmbedding& rope() const { return rope_; }
 
   // Mean cross entropy of `batch` sequences of `seqLen` tokens. targets[i] is what should follow tokens[i] (already shifted); negative
   // targets do not count. 0 if none counts. Throws TrainError if sizes disagree, a token or target is not in the vocabulary, or seqLen >

@@ -18,7 +18,7 @@ struct SamplerOptions {
   void validate() const;
 };
 
-// The same seed and the same logits give the same tokens on every machine. Among equal logits the lower token comes first.
+// The same seed and the same logits give the same tokens. Among equal logits the lower token comes first.
 class Sampler {
  public:
   explicit Sampler(const SamplerOptions& options);
