@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "collectives/call.hpp"
+#include "core/error.hpp"
 #include "core/types.hpp"
 #include "quant/kernels.hpp"
 
