@@ -1,0 +1,172 @@
+#include "perf/benchmark.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "common/api.hpp"
+#include "perf/collective.hpp"
+#include "perf/input_data.hpp"
+#include "perf/timing.hpp"
+#include "perf/verify.hpp"
+
+namespace qccl::bench {
+namespace {
+
+// Bytes that begin every result before a call: a value that the call must overwrite.
+constexpr int kStaleByte = 0xa5;
+
+qcclStats_t statsOf(qcclComm_t comm) {
+  qcclStats_t stats{};
+  stats.size = sizeof stats;
+  check(qcclCommGetStats(comm, &stats), "qcclCommGetStats", comm);
+  return stats;
+}
+
+qcclPlan_t planOf(const Options& options, const Shape& shape, qcclComm_t comm) {
+  qcclPlan_t plan{};
+  if (options.collective == qcclCollAllReduce || options.collective == qcclCollReduceScatter) {
+    check(qcclCommExplain(comm, options.collective, shape.count, options.dtype, options.op, nullptr, &plan), "qcclCommExplain", comm);
+  } else {
+    plan.codec = qcclCodecNone;
+    std::strncpy(plan.reason, "this collective is always exact", sizeof plan.reason - 1);
+  }
+  return plan;
+}
+
+// Everything that one rank keeps for the whole run.
+class RankRun {
+ public:
+  RankRun(const Options& options, Rank& rank)
+      : options_(options),
+        rank_(rank),
+        data_(options, rank.size()),
+        elemBytes_(qcclTypeSize(options.dtype)),
+        send_(largestShape().sendElems * elemBytes_),
+        work_(largestShape().totalElems * elemBytes_) {
+    data_.fill(rank.index(), largestShape().sendElems, send_.data());
+  }
+
+  Measurement measure(std::size_t bytes, bool inPlace) {
+    const Shape shape = shapeOf(options_.collective, bytes, options_.dtype, rank_.size());
+    const qcclPlan_t plan = planOf(options_, shape, rank_.comm());
+    Measurement m;
+    m.inPlace = inPlace;
+    m.bytes = shape.totalElems * elemBytes_;
+    m.count = shape.count;
+    const char* algorithm = plan.algorithm == qcclAlgoAuto ? nullptr : qcclEnumName(qcclEnumAlgo, plan.algorithm);
+    m.algorithm = algorithm != nullptr ? algorithm : "-";
+    m.codec = qcclEnumName(qcclEnumCodec, plan.codec);
+    m.blockElems = plan.blockElems;
+    m.reason = plan.reason;
+
+    const Operands operands = operandsOf(shape, inPlace);
+    countWireBytes(shape, operands, &m);
+    if (options_.check) m.quality = verify(shape, plan, operands);
+    m.timing = timeCollective(options_, shape, operands, rank_);
+    m.algbwGBs = static_cast<double>(m.bytes) / m.timing.medianUs * 1e-3;
+    m.busbwGBs = m.algbwGBs * busFactor(options_.collective, rank_.size());
+    return m;
+  }
+
+ private:
+  Shape largestShape() const { return shapeOf(options_.collective, options_.sizes().back(), options_.dtype, rank_.size()); }
+
+  Operands operandsOf(const Shape& shape, bool inPlace) {
+    Operands operands;
+    operands.send = send_.data();
+    operands.inPlace = inPlace;
+    operands.recv = work_.data();
+    if (inPlace) {
+      operands.refillTo = work_.data() + shape.inPlaceSendOffset(options_.collective, rank_.index()) * elemBytes_;
+      operands.refillBytes = shape.sendElems * elemBytes_;
+      operands.recv = work_.data() + shape.inPlaceRecvOffset(options_.collective, rank_.index()) * elemBytes_;
+    }
+    return operands;
+  }
+
+  void callOnce(const Shape& shape, const Operands& operands, qcclComm_t comm) {
+    std::memset(work_.data(), kStaleByte, shape.totalElems * elemBytes_);
+    if (operands.inPlace) std::memcpy(operands.refillTo, operands.send, operands.refillBytes);
+    runCollective(options_, shape, operands.inPlace ? operands.refillTo : operands.send, operands.recv, rank_.index(), rank_.size(), comm);
+  }
+
+  void countWireBytes(const Shape& shape, const Operands& operands, Measurement* m) {
+    const qcclStats_t before = statsOf(rank_.comm());
+    callOnce(shape, operands, rank_.comm());
+    const qcclStats_t after = statsOf(rank_.comm());
+    const std::vector<std::uint64_t> sent = rank_.gather(after.wireBytes - before.wireBytes);
+    const std::vector<std::uint64_t> exact = rank_.gather(after.exactWireBytes - before.exactWireBytes);
+    const auto most = std::max_element(sent.begin(), sent.end());
+    m->wireBytes = *most;
+    m->exactWireBytes = exact[static_cast<std::size_t>(most - sent.begin())];
+  }
+
+  Quality verify(const Shape& shape, const qcclPlan_t& plan, const Operands& operands) {
+    const bool hasResult = receives(options_.collective, rank_.index(), options_.root);
+    const std::size_t resultBytes = hasResult ? shape.recvElems * elemBytes_ : 0;
+    callOnce(shape, operands, rank_.proof(0));
+    const std::uint64_t first = hashBytes(operands.recv, resultBytes);
+    const ErrorSums sums = checkResult(options_, shape, data_, plan, operands.recv, rank_.index(), rank_.size());
+    callOnce(shape, operands, rank_.proof(1));
+    const std::uint64_t second = hashBytes(operands.recv, resultBytes);
+    return combine(sums, first, second, options_.collective, rank_);
+  }
+
+  const Options& options_;
+  Rank& rank_;
+  InputData data_;
+  std::size_t elemBytes_;
+  std::vector<char> send_;
+  std::vector<char> work_;  // result, or operands of in-place calls
+};
+
+std::size_t availableMemory() {
+  std::ifstream meminfo("/proc/meminfo");
+  std::string key;
+  std::size_t kibibytes = 0;
+  for (std::string rest; meminfo >> key >> kibibytes; std::getline(meminfo, rest)) {
+    if (key == "MemAvailable:") return kibibytes * 1024;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::uint64_t runBenchmark(const Options& options, Rank& rank, const Reporter& report) {
+  if (options.root >= rank.size()) {
+    throw ToolError("--root " + std::to_string(options.root) + ": there are only ranks 0 to " + std::to_string(rank.size() - 1));
+  }
+  if (options.collective == qcclCollSendRecv && rank.size() < 2) throw ToolError("sendrecv needs at least two ranks: give --ranks 2");
+  RankRun run(options, rank);
+  std::uint64_t failures = 0;
+  for (const std::size_t bytes : options.sizes()) {
+    const Measurement outOfPlace = run.measure(bytes, false);
+    failures += outOfPlace.failed() ? 1 : 0;
+    if (hasInPlace(options.collective)) {
+      const Measurement inPlace = run.measure(bytes, true);
+      failures += inPlace.failed() ? 1 : 0;
+      if (rank.index() == 0) report(outOfPlace, &inPlace);
+    } else if (rank.index() == 0) {
+      report(outOfPlace, nullptr);
+    }
+  }
+  return failures;
+}
+
+std::size_t operandBytes(const Options& options, int ranks) {
+  const Shape shape = shapeOf(options.collective, options.sizes().back(), options.dtype, ranks);
+  return (shape.sendElems + shape.totalElems) * qcclTypeSize(options.dtype);
+}
+
+void requireMemory(const Options& options, int ranks, int localRanks) {
+  const std::size_t needed = operandBytes(options, ranks) * static_cast<std::size_t>(localRanks);
+  const std::size_t available = availableMemory();
+  if (available == 0 || needed / 4 < available / 5) return;  // at most 80 %: the library stages tiles as well
+  throw ToolError("the operands of " + std::to_string(localRanks) + " ranks need " + std::to_string(needed >> 20) +
+                  " MiB and this machine has " + std::to_string(available >> 20) + " MiB left: lower --max or --ranks");
+}
+
+}  // namespace qccl::bench

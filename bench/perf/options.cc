@@ -1,0 +1,169 @@
+#include "perf/options.hpp"
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <iostream>
+#include <limits>
+
+#include "common/api.hpp"
+
+namespace qccl::bench {
+namespace {
+
+constexpr const char* kDataKinds[] = {"normal", "uniform", "heavy", "integers"};
+constexpr const char* kCarriers[] = {"auto", "inproc", "ucx"};
+constexpr std::size_t kMaxSize = std::size_t{1} << 40;
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+[[noreturn]] void refuse(const std::string& flag, const std::string& text, const std::vector<std::string>& names) {
+  throw ToolError(flag + " " + text + ": unknown; allowed: " + joined(names));
+}
+
+int parseEnum(const std::string& flag, const std::string& text, qcclEnum_t kind, int numValues) {
+  const int value = qcclEnumValue(kind, text.c_str());
+  if (value < 0) refuse(flag, text, enumNames(kind, numValues));
+  return value;
+}
+
+template <typename Names>
+int parseName(const std::string& flag, const std::string& text, const Names& names) {
+  for (std::size_t i = 0; i < std::size(names); ++i) {
+    if (text == names[i]) return static_cast<int>(i);
+  }
+  refuse(flag, text, std::vector<std::string>(std::begin(names), std::end(names)));
+}
+
+void requireRange(const std::string& flag, std::int64_t value, std::int64_t low, std::int64_t high) {
+  if (value < low || value > high) {
+    throw ToolError(flag + " " + std::to_string(value) + ": must be from " + std::to_string(low) + " to " + std::to_string(high));
+  }
+}
+
+// The command line as text, before names become values.
+struct RawOptions {
+  std::string collective = "allreduce";
+  std::string dtype = "float32";
+  std::string op = "sum";
+  std::string algorithm = "auto";
+  std::string codec = "none";
+  std::string rounding = "nearest";
+  std::string carrier = "auto";
+  std::string data = "normal";
+  std::string minBytes = "1K";
+  std::string maxBytes = "64M";
+  std::string quantMinBytes = "0";
+  int check = 1;
+};
+
+void addFlags(CLI::App& app, RawOptions& raw, Options& options) {
+  const std::string collectives = joined(enumNames(qcclEnumColl, qcclNumColls));
+  app.add_option("collective", raw.collective, collectives)->required();
+  app.add_option("--ranks", options.ranks,
+                 "Number of ranks that this program starts on this machine; under mpirun, srun or torchrun it follows them");
+  app.add_option("--transport", raw.carrier,
+                 "inproc: ranks are threads of this process; ucx: processes; auto: ucx under a launcher, else inproc");
+  app.add_option("--algo", raw.algorithm, joined(enumNames(qcclEnumAlgo, qcclNumAlgos)))->capture_default_str();
+  app.add_option("--codec", raw.codec, joined(enumNames(qcclEnumCodec, qcclNumCodecs)))->capture_default_str();
+  app.add_option("--block", options.blockElems, "Elements that share a scale")->capture_default_str();
+  app.add_option("--rounding", raw.rounding, joined(enumNames(qcclEnumRounding, qcclNumRoundings)))->capture_default_str();
+  app.add_option("--quant-min", raw.quantMinBytes,
+                 "Calls below this size take the exact path, as QCCL_MIN_BYTES (default here: 0, so that the codec is measured)");
+  app.add_option("--dtype", raw.dtype, joined(enumNames(qcclEnumDataType, qcclNumTypes)))->capture_default_str();
+  app.add_option("--op", raw.op, joined(enumNames(qcclEnumRedOp, qcclNumOps)))->capture_default_str();
+  app.add_option("--root", options.root, "Root of broadcast and reduce")->capture_default_str();
+  app.add_option("--min", raw.minBytes, "First size (K, M, G: powers of 1024)")->capture_default_str();
+  app.add_option("--max", raw.maxBytes, "Last size")->capture_default_str();
+  app.add_option("--factor", options.factor, "From one size to the next")->capture_default_str();
+  app.add_option("--iters", options.iterations, "Timed iterations of a size; 0: as many as fit into --time")->capture_default_str();
+  app.add_option("--warmup", options.warmup, "Iterations before that")->capture_default_str();
+  app.add_option("--time", options.seconds, "Seconds for the timed iterations of a size")->capture_default_str();
+  app.add_option("--check", raw.check, "1: verify results; 0: do not")->capture_default_str();
+  app.add_option("--data", raw.data, "normal, uniform (-1..1), heavy (tails as Student's t), integers (sums are exact)")
+      ->capture_default_str();
+  app.add_option("--seed", options.seed, "Of data and of stochastic rounding")->capture_default_str();
+  app.add_option("--json", options.jsonPath, "Also write JSON lines to this file; -: to standard output instead of the table");
+}
+
+void validate(const Options& options) {
+  requireRange("--factor", static_cast<std::int64_t>(options.factor), 2, 1024);
+  requireRange("--iters", options.iterations, 0, 1000000);
+  requireRange("--warmup", options.warmup, 0, 100000);
+  if (options.ranks != 0) requireRange("--ranks", options.ranks, 1, 1024);
+  if (!(options.seconds > 0 && options.seconds <= 3600)) throw ToolError("--time: must be above 0 and at most 3600 seconds");
+  if (options.minBytes == 0) throw ToolError("--min 0: the first size must be at least 1 byte, or there would be no next one");
+  if (options.minBytes > options.maxBytes) throw ToolError("--min is larger than --max: there is no size to run");
+  if (options.root < 0) throw ToolError("--root: must not be negative");
+}
+
+}  // namespace
+
+std::vector<std::size_t> Options::sizes() const {
+  std::vector<std::size_t> all;
+  for (std::size_t bytes = minBytes; bytes <= maxBytes; bytes *= factor) {
+    all.push_back(bytes);
+    if (bytes > std::numeric_limits<std::size_t>::max() / factor) break;
+  }
+  return all;
+}
+
+const char* dataKindName(DataKind kind) { return kDataKinds[static_cast<int>(kind)]; }
+
+std::size_t parseSize(const std::string& flag, const std::string& text) {
+  std::size_t unit = 1;
+  std::string digits = text;
+  if (!digits.empty()) {
+    const std::string units = "KMG";
+    const std::size_t at = units.find(static_cast<char>(std::toupper(static_cast<unsigned char>(digits.back()))));
+    if (at != std::string::npos) {
+      unit <<= 10 * (at + 1);
+      digits.pop_back();
+    }
+  }
+  std::size_t value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (error != std::errc() || end != digits.data() + digits.size() || value > kMaxSize / unit) {
+    throw ToolError(flag + " " + text + ": is not a size; give bytes, or a number with K, M or G (powers of 1024), at most 1024G");
+  }
+  return value * unit;
+}
+
+std::optional<Options> parseOptions(int argc, char** argv) {
+  Options options;
+  RawOptions raw;
+  CLI::App app(
+      "Measures one collective over a range of sizes and verifies its results.\n"
+      "time: median over iterations of the slowest rank; busbw: the bandwidth that the links see, as nccl-tests defines it.",
+      "qccl-perf");
+  addFlags(app, raw, options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) {
+      app.exit(error, std::cout, std::cerr);
+      return std::nullopt;
+    }
+    throw ToolError(std::string(error.what()) + "; see qccl-perf --help");
+  }
+  options.collective = static_cast<qcclColl_t>(parseEnum("collective", raw.collective, qcclEnumColl, qcclNumColls));
+  options.dtype = static_cast<qcclDataType_t>(parseEnum("--dtype", raw.dtype, qcclEnumDataType, qcclNumTypes));
+  options.op = static_cast<qcclRedOp_t>(parseEnum("--op", raw.op, qcclEnumRedOp, qcclNumOps));
+  options.algorithm = static_cast<qcclAlgo_t>(parseEnum("--algo", raw.algorithm, qcclEnumAlgo, qcclNumAlgos));
+  options.codec = static_cast<qcclCodec_t>(parseEnum("--codec", raw.codec, qcclEnumCodec, qcclNumCodecs));
+  options.rounding = static_cast<qcclRounding_t>(parseEnum("--rounding", raw.rounding, qcclEnumRounding, qcclNumRoundings));
+  options.carrier = static_cast<Carrier>(parseName("--transport", raw.carrier, kCarriers));
+  options.data = static_cast<DataKind>(parseName("--data", raw.data, kDataKinds));
+  options.minBytes = parseSize("--min", raw.minBytes);
+  options.maxBytes = parseSize("--max", raw.maxBytes);
+  options.quantMinBytes = parseSize("--quant-min", raw.quantMinBytes);
+  requireRange("--check", raw.check, 0, 1);
+  options.check = raw.check == 1;
+  validate(options);
+  return options;
+}
+
+}  // namespace qccl::bench

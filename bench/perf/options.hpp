@@ -1,0 +1,56 @@
+// The command line of qccl-perf.
+#pragma once
+
+#include <qccl/qccl.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace qccl::bench {
+
+enum class DataKind { normal, uniform, heavy, integers };
+enum class Carrier { automatic, inproc, ucx };
+
+struct Options {
+  qcclColl_t collective = qcclCollAllReduce;
+  qcclDataType_t dtype = qcclFloat32;
+  qcclRedOp_t op = qcclSum;
+  qcclAlgo_t algorithm = qcclAlgoAuto;
+  qcclCodec_t codec = qcclCodecNone;
+  qcclRounding_t rounding = qcclRoundNearest;
+  int blockElems = 256;
+  std::uint64_t quantMinBytes = 0;  // the threshold below which the library takes the exact path
+
+  int ranks = 0;  // 0: not given
+  Carrier carrier = Carrier::automatic;
+  int root = 0;
+
+  std::size_t minBytes = 1024;
+  std::size_t maxBytes = std::size_t{64} << 20;
+  std::size_t factor = 4;
+
+  int iterations = 0;  // 0: as many as fit into `seconds`
+  int warmup = 5;
+  double seconds = 0.25;  // for one size, out of place or in place
+
+  bool check = true;
+  DataKind data = DataKind::normal;
+  std::uint64_t seed = 1;
+  std::string jsonPath;  // empty: none; "-": standard output, without the table
+
+  // minBytes, minBytes * factor, ... up to maxBytes.
+  std::vector<std::size_t> sizes() const;
+};
+
+const char* dataKindName(DataKind kind);
+
+// Throws ToolError for a bad command line. nothing: the help was asked for and printed.
+std::optional<Options> parseOptions(int argc, char** argv);
+
+// "64K", "1M", "3G" or plain digits -> bytes (powers of 1024). Throws ToolError naming `flag`.
+std::size_t parseSize(const std::string& flag, const std::string& text);
+
+}  // namespace qccl::bench

@@ -1,0 +1,16 @@
+// The table on standard output: comment lines begin with '#', as nccl-tests writes them.
+#pragma once
+
+#include <string>
+
+#include "perf/measurement.hpp"
+#include "perf/options.hpp"
+
+namespace qccl::bench {
+
+// What the run is, and the names of the columns.
+std::string tableHead(const Options& options, const char* transport, int ranks);
+std::string tableRow(const Options& options, const Measurement& outOfPlace, const Measurement* inPlace);
+std::string tableFoot(const Options& options, std::uint64_t failures, double busbwSum, std::size_t measurements);
+
+}  // namespace qccl::bench

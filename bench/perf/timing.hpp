@@ -1,0 +1,30 @@
+// The timing loop.
+#pragma once
+
+#include <cstddef>
+
+#include "perf/collective.hpp"
+#include "perf/measurement.hpp"
+#include "perf/options.hpp"
+#include "perf/rank.hpp"
+
+namespace qccl::bench {
+
+// The operands of one rank: `send` is read; for an in-place call `work` holds a copy of the input at its place and becomes the result.
+struct Operands {
+  const char* send = nullptr;
+  char* recv = nullptr;
+  bool inPlace = false;
+  char* refillTo = nullptr;  // in place: where `send` is copied before the values grow out of range
+  std::size_t refillBytes = 0;
+};
+
+// Calls back to back, as nccl-tests does, and takes the time of every call on every rank. An in-place reduction feeds its result back in;
+// its input is restored, outside the time taken, before sums leave the range of the data type. Collective: all ranks agree on the number of
+// iterations.
+Timing timeCollective(const Options& options, const Shape& shape, const Operands& operands, Rank& rank);
+
+// After this many in-place calls the values of ordinary data may be near the end of the type's range.
+std::size_t callsBetweenRefills(const Options& options, int ranks);
+
+}  // namespace qccl::bench
