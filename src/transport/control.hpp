@@ -43,9 +43,9 @@ class Control {
   // The failure, once failed(). Code qcclRemoteError for a dead rank, with the rank in the sentence.
   virtual Failure failure() const = 0;
 
-  // Says goodbye; then nothing that this rank sent is still needed. Where the carrier needs it (tcp, not inproc), waits until every rank has said so or has failed, or
-  // until the deadline: throws qcclTimeout naming the ranks that did not come. After a failure returns at once. The last call on a Control besides
-  // failed()/failure().
+  // Says goodbye; then nothing that this rank sent is still needed. Where the carrier needs it (tcp, not inproc), waits until every rank
+  // has said so or has failed, or until the deadline: throws qcclTimeout naming the ranks that did not come. After a failure returns at
+  // once. The last call on a Control besides failed()/failure().
   virtual void leave(Deadline deadline) = 0;
 
   // Throws failure() as an Error when failed().

@@ -56,7 +56,8 @@ class InprocGroup {
     qccl::fail(qcclTimeout, "rank ", rank, " waited in vain for ", rankList(missing(arrived_, rank)), " to exchange addresses or agree");
   }
 
-  // Does not wait for the others: what this rank sent is in their memory already, and one thread may end the memberships of several ranks in turn.
+  // Does not wait for the others: what this rank sent is in their memory already, and one thread may end the memberships of several ranks
+  // in turn.
   void leave(int rank) {
     const std::lock_guard lock(mutex_);
     left_[static_cast<std::size_t>(rank)] = true;

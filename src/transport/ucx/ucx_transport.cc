@@ -1,0 +1,204 @@
+#include "transport/ucx/ucx_transport.hpp"
+
+#include <utility>
+
+#include "core/backoff.hpp"
+#include "core/error.hpp"
+#include "core/log.hpp"
+#include "transport/ucx/ucx_worker.hpp"
+
+namespace qccl::transport {
+namespace {
+
+// How long destroying an unfinished request may wait for UCX to let go of its buffer.
+constexpr std::chrono::seconds kCancelLimit{5};
+
+constexpr ucp_tag_t kWholeTag = ~ucp_tag_t{0};
+
+ucp_tag_t wireTag(int sender, Tag tag) { return ucp_tag_t{static_cast<std::uint64_t>(sender)} << kTagBits | tag; }
+
+// Shared by the transport and its requests, which may outlive it.
+using WorkerPtr = std::shared_ptr<UcxWorker>;
+
+class UcxRequest : public Request {
+ public:
+  UcxRequest(WorkerPtr worker, int peer, Tag tag, std::size_t bytes) : worker_(std::move(worker)), peer_(peer), tag_(tag), bytes_(bytes) {}
+
+ protected:
+  // One step. Never UCS_INPROGRESS twice without progress in between.
+  ucs_status_t step() {
+    if (request_ == nullptr) return status_;
+    ucs_status_t status = ucx().ucp_request_check_status(request_);
+    if (status == UCS_INPROGRESS) {
+      worker_->progress();
+      status = ucx().ucp_request_check_status(request_);
+    }
+    if (status != UCS_INPROGRESS) finish(status);
+    return status;
+  }
+
+  void finish(ucs_status_t status) {
+    if (request_ != nullptr) ucx().ucp_request_free(std::exchange(request_, nullptr));
+    status_ = status;
+  }
+
+  // Takes what a posting function returned.
+  void start(ucs_status_ptr_t posted) {
+    if (UCS_PTR_IS_PTR(posted)) {
+      request_ = posted;
+      status_ = UCS_INPROGRESS;
+    } else {
+      status_ = UCS_PTR_STATUS(posted);
+    }
+  }
+
+  bool unfinished() const { return request_ != nullptr; }
+
+  bool progressUntilFinished(Deadline deadline) {
+    Backoff backoff;
+    while (step() == UCS_INPROGRESS) {
+      if (deadline.passed()) return false;
+      backoff.pause();
+    }
+    return true;
+  }
+
+  // The last resort of a destructor: with the connection gone UCX gives the buffer back.
+  void closeAndFinish() {
+    worker_->closePeer(peer_);
+    if (progressUntilFinished(Deadline::in(kCancelLimit))) return;
+    log(LogLevel::warn, "rank ", worker_->rank(), ": UCX did not let go of a message with rank ", peer_, " (tag ", tag_, ") within ",
+        kCancelLimit.count(), " s");
+    static_cast<void>(std::exchange(request_, nullptr));  // leaked: freeing it under UCX's hands would be worse
+  }
+
+  [[noreturn]] void failStatus(const char* what) const {
+    if (worker_->peerStatus(peer_) != UCS_OK) worker_->failPeer(peer_);
+    fail(qcclRemoteError, what, " rank ", peer_, " (tag ", tag_, ", ", bytes_, " bytes) failed: UCX says \"",
+         ucx().ucs_status_string(status_), "\"");
+  }
+
+  const WorkerPtr worker_;
+  const int peer_;
+  const Tag tag_;
+  const std::size_t bytes_;
+  void* request_ = nullptr;  // UCX's, while unfinished
+  ucs_status_t status_ = UCS_INPROGRESS;
+};
+
+class UcxSend final : public UcxRequest {
+ public:
+  UcxSend(WorkerPtr worker, int peer, Tag tag, const void* data, std::size_t bytes) : UcxRequest(std::move(worker), peer, tag, bytes) {
+    if (worker_->peerStatus(peer) != UCS_OK) worker_->failPeer(peer);
+    const ucp_request_param_t params{};
+    start(ucx().ucp_tag_send_nbx(worker_->endpoint(peer), data, bytes, wireTag(worker_->rank(), tag), &params));
+  }
+
+  ~UcxSend() override {
+    if (unfinished() && step() == UCS_INPROGRESS) closeAndFinish();  // UCX cannot take back a single send
+  }
+
+  bool poll() override {
+    const ucs_status_t status = step();
+    if (status == UCS_INPROGRESS) return false;
+    if (status != UCS_OK) failStatus("sending to");
+    return true;
+  }
+};
+
+class UcxReceive final : public UcxRequest {
+ public:
+  UcxReceive(WorkerPtr worker, int peer, Tag tag, void* data, std::size_t bytes) : UcxRequest(std::move(worker), peer, tag, bytes) {
+    ucp_request_param_t params{};
+    params.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FLAG_NO_IMM_CMPL;
+    params.cb.recv = [](void*, ucs_status_t, const ucp_tag_recv_info_t* info, void* self) {
+      static_cast<UcxReceive*>(self)->arrivedBytes_ = info->length;
+    };
+    params.user_data = this;
+    start(ucx().ucp_tag_recv_nbx(worker_->get(), data, bytes, wireTag(peer, tag), kWholeTag, &params));
+  }
+
+  ~UcxReceive() override {
+    if (!unfinished()) return;
+    ucx().ucp_request_cancel(worker_->get(), request_);
+    // A receive that has no message yet ends at once. One whose message is on its way ends when that is here, or with the connection.
+    if (!progressUntilFinished(Deadline::in(worker_->peerStatus(peer_) == UCS_OK ? kCancelLimit : std::chrono::seconds(0))))
+      closeAndFinish();
+  }
+
+  bool poll() override {
+    const ucs_status_t status = step();
+    if (status == UCS_INPROGRESS) {
+      if (worker_->peerStatus(peer_) != UCS_OK) worker_->failPeer(peer_);
+      return false;
+    }
+    if (status == UCS_ERR_MESSAGE_TRUNCATED || (status == UCS_OK && arrivedBytes_ != bytes_)) {
+      fail(qcclInvalidUsage, "the message from rank ", peer_, " (tag ", tag_, ") has ", arrivedBytes_, " bytes, but ", bytes_,
+           " were expected: the ranks' calls do not fit one another");
+    }
+    if (status != UCS_OK) failStatus("receiving from");
+    return true;
+  }
+
+ private:
+  std::size_t arrivedBytes_ = 0;
+};
+
+class UcxTransport final : public Transport {
+ public:
+  UcxTransport(Control& control, WorkerPtr worker, std::chrono::milliseconds timeout)
+      : control_(control), worker_(std::move(worker)), timeout_(timeout) {}
+
+  const char* name() const override { return "ucx"; }
+
+  std::unique_ptr<Request> send(int peer, Tag tag, const void* data, std::size_t bytes) override {
+    checkPeer(peer, tag);
+    return std::make_unique<UcxSend>(worker_, peer, tag, data, bytes);
+  }
+
+  std::unique_ptr<Request> recv(int peer, Tag tag, void* data, std::size_t bytes) override {
+    checkPeer(peer, tag);
+    return std::make_unique<UcxReceive>(worker_, peer, tag, data, bytes);
+  }
+
+  void flush() override {
+    const ucp_request_param_t params{};
+    const ucs_status_ptr_t request = ucx().ucp_worker_flush_nbx(worker_->get(), &params);
+    if (!UCS_PTR_IS_PTR(request)) {
+      checkUcx(UCS_PTR_STATUS(request), "flushing what was sent", qcclRemoteError);
+      return;
+    }
+    const Deadline deadline = Deadline::in(timeout_);
+    ucs_status_t status = UCS_INPROGRESS;
+    for (Backoff backoff; (status = ucx().ucp_request_check_status(request)) == UCS_INPROGRESS && !control_.failed() && !deadline.passed();
+         backoff.pause()) {
+      worker_->progress();
+    }
+    ucx().ucp_request_free(request);
+    if (status == UCS_INPROGRESS) {
+      control_.throwIfFailed();
+      fail(qcclTimeout, "rank ", worker_->rank(), ": what was sent has not left after ", timeout_.count(), " ms (QCCL_TIMEOUT_MS)");
+    }
+    checkUcx(status, "flushing what was sent", qcclRemoteError);
+  }
+
+ private:
+  void checkPeer(int peer, Tag tag) const {
+    QCCL_CHECK(peer >= 0 && peer < worker_->size() && peer != worker_->rank());
+    QCCL_CHECK(tag >> kTagBits == 0);
+  }
+
+  Control& control_;
+  const WorkerPtr worker_;
+  const std::chrono::milliseconds timeout_;
+};
+
+}  // namespace
+
+std::unique_ptr<Transport> makeUcxTransport(Control& control, const Settings& settings, Deadline deadline) {
+  auto worker = std::make_shared<UcxWorker>(control.rank(), control.size(), settings);
+  worker->connect(control.allGather(worker->address(), deadline));
+  return std::make_unique<UcxTransport>(control, std::move(worker), std::chrono::milliseconds(settings.timeoutMs));
+}
+
+}  // namespace qccl::transport

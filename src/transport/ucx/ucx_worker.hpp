@@ -1,0 +1,59 @@
+// One communicator's UCX objects: context, worker, an endpoint for each peer. Owns them and knows which peers are gone.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/deadline.hpp"
+#include "core/settings.hpp"
+#include "transport/ucx/ucx_library.hpp"
+
+namespace qccl::transport {
+
+class UcxWorker {
+ public:
+  // Throws Error(qcclSystemError).
+  UcxWorker(int rank, int size, const Settings& settings);
+  ~UcxWorker();
+  UcxWorker(const UcxWorker&) = delete;
+  UcxWorker& operator=(const UcxWorker&) = delete;
+
+  int rank() const { return rank_; }
+  int size() const { return static_cast<int>(peers_.size()); }
+  ucp_worker_h get() const { return worker_; }
+
+  // Opaque bytes by which other ranks' workers reach this one.
+  std::string address() const;
+
+  // Makes the endpoint for every other rank. addresses by rank. Throws Error(qcclSystemError).
+  void connect(const std::vector<std::string>& addresses);
+
+  ucp_ep_h endpoint(int peer) const { return peers_[static_cast<std::size_t>(peer)].endpoint; }
+
+  // UCS_OK, or what UCX reported when the connection to the peer broke.
+  ucs_status_t peerStatus(int peer) const { return peers_[static_cast<std::size_t>(peer)].status; }
+  [[noreturn]] void failPeer(int peer) const;
+
+  void progress() { ucx().ucp_worker_progress(worker_); }
+
+  // Ends the connection to a peer at once; its unfinished requests complete as cancelled during progress. No-op when already closed.
+  void closePeer(int peer);
+
+ private:
+  struct Peer {
+    ucp_ep_h endpoint = nullptr;
+    ucs_status_t status = UCS_OK;
+  };
+
+  static void onEndpointError(void* argument, ucp_ep_h endpoint, ucs_status_t status);
+  void startClosing(Peer& peer);
+  void finishClosing(Deadline deadline);
+
+  const int rank_;
+  ucp_context_h context_ = nullptr;
+  ucp_worker_h worker_ = nullptr;
+  std::vector<Peer> peers_;  // by rank
+  std::vector<void*> closing_;
+};
+
+}  // namespace qccl::transport
