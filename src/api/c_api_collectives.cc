@@ -34,13 +34,16 @@ qcclResult_t collective(const Call& call, const qcclQuantConfig_t* config, qcclC
   });
 }
 
-qcclResult_t pointToPoint(bool isSend, void* buffer, size_t count, qcclDataType_t dtype, int peer, qcclComm_t handle, qcclStream_t stream) noexcept {
+qcclResult_t pointToPoint(bool isSend, void* buffer, size_t count, qcclDataType_t dtype, int peer, qcclComm_t handle,
+                          qcclStream_t stream) noexcept {
   return guardCall([&] {
     requireNoStream(stream);
     const CommunicatorPtr comm = lookUp(handle);
     const std::size_t elemBytes = typeSize(dtype);
-    if (elemBytes == 0) fail(qcclInvalidArgument, isSend ? "send" : "recv", ": data type ", static_cast<int>(dtype), " is unknown; see qcclDataType_t");
-    if (count > (SIZE_MAX >> 1) / elemBytes) fail(qcclInvalidArgument, isSend ? "send" : "recv", ": a count of ", count, " elements does not fit into memory");
+    if (elemBytes == 0)
+      fail(qcclInvalidArgument, isSend ? "send" : "recv", ": data type ", static_cast<int>(dtype), " is unknown; see qcclDataType_t");
+    if (count > (SIZE_MAX >> 1) / elemBytes)
+      fail(qcclInvalidArgument, isSend ? "send" : "recv", ": a count of ", count, " elements does not fit into memory");
     const collectives::PointToPoint operation{isSend, buffer, count * elemBytes, peer};
     comm->checkPointToPoint(operation);
     submit(comm, operation);
@@ -66,25 +69,28 @@ using namespace qccl::api;  // NOLINT(google-build-using-namespace): this file i
 
 extern "C" {
 
-qcclResult_t qcclAllReduce(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op, qcclComm_t comm, qcclStream_t stream) {
+qcclResult_t qcclAllReduce(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op, qcclComm_t comm,
+                           qcclStream_t stream) {
   return collective(makeCall(qcclCollAllReduce, sendbuff, recvbuff, count, dtype, op, -1), nullptr, comm, stream);
 }
 
-qcclResult_t qcclAllReduceEx(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op, const qcclQuantConfig_t* quant,
-                             qcclComm_t comm, qcclStream_t stream) {
+qcclResult_t qcclAllReduceEx(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op,
+                             const qcclQuantConfig_t* quant, qcclComm_t comm, qcclStream_t stream) {
   return collective(makeCall(qcclCollAllReduce, sendbuff, recvbuff, count, dtype, op, -1), quant, comm, stream);
 }
 
-qcclResult_t qcclReduceScatter(const void* sendbuff, void* recvbuff, size_t recvcount, qcclDataType_t dtype, qcclRedOp_t op, qcclComm_t comm,
-                               qcclStream_t stream) {
+qcclResult_t qcclReduceScatter(const void* sendbuff, void* recvbuff, size_t recvcount, qcclDataType_t dtype, qcclRedOp_t op,
+                               qcclComm_t comm, qcclStream_t stream) {
   return collective(makeCall(qcclCollReduceScatter, sendbuff, recvbuff, recvcount, dtype, op, -1), nullptr, comm, stream);
 }
 
-qcclResult_t qcclAllGather(const void* sendbuff, void* recvbuff, size_t sendcount, qcclDataType_t dtype, qcclComm_t comm, qcclStream_t stream) {
+qcclResult_t qcclAllGather(const void* sendbuff, void* recvbuff, size_t sendcount, qcclDataType_t dtype, qcclComm_t comm,
+                           qcclStream_t stream) {
   return collective(makeCall(qcclCollAllGather, sendbuff, recvbuff, sendcount, dtype, qcclSum, -1), nullptr, comm, stream);
 }
 
-qcclResult_t qcclBroadcast(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, int root, qcclComm_t comm, qcclStream_t stream) {
+qcclResult_t qcclBroadcast(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, int root, qcclComm_t comm,
+                           qcclStream_t stream) {
   return collective(makeCall(qcclCollBroadcast, sendbuff, recvbuff, count, dtype, qcclSum, root), nullptr, comm, stream);
 }
 
@@ -109,12 +115,13 @@ qcclResult_t qcclGroupEnd(void) {
   return guard([] { groupEnd(); });
 }
 
-qcclResult_t qcclCommExplain(qcclComm_t comm, qcclColl_t coll, size_t count, qcclDataType_t dtype, qcclRedOp_t op, const qcclQuantConfig_t* quant,
-                             qcclPlan_t* plan) {
+qcclResult_t qcclCommExplain(qcclComm_t comm, qcclColl_t coll, size_t count, qcclDataType_t dtype, qcclRedOp_t op,
+                             const qcclQuantConfig_t* quant, qcclPlan_t* plan) {
   return guard([&] {
     requireNonNull(plan, "qcclCommExplain", "plan");
     if (qccl::typeSize(dtype) == 0) qccl::fail(qcclInvalidArgument, "qcclCommExplain: data type ", static_cast<int>(dtype), " is unknown");
-    if (qccl::enumName(qcclEnumRedOp, op) == nullptr) qccl::fail(qcclInvalidArgument, "qcclCommExplain: operation ", static_cast<int>(op), " is unknown");
+    if (qccl::enumName(qcclEnumRedOp, op) == nullptr)
+      qccl::fail(qcclInvalidArgument, "qcclCommExplain: operation ", static_cast<int>(op), " is unknown");
     *plan = lookUp(comm)->explain(makeCall(coll, nullptr, nullptr, count, dtype, op, -1), quant);
   });
 }

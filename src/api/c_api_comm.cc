@@ -22,7 +22,8 @@ qcclComm_t makeCommunicator(transport::Membership membership, const collectives:
 void initRank(qcclComm_t* comm, int nranks, const qcclUniqueId& id, int rank, const qcclConfig_t* userConfig) {
   requireNonNull(comm, "qcclCommInitRank", "comm");
   if (nranks < 1) fail(qcclInvalidArgument, "qcclCommInitRank: nranks = ", nranks, " must be at least 1");
-  if (rank < 0 || rank >= nranks) fail(qcclInvalidArgument, "qcclCommInitRank: rank = ", rank, " must be from 0 to nranks - 1 = ", nranks - 1);
+  if (rank < 0 || rank >= nranks)
+    fail(qcclInvalidArgument, "qcclCommInitRank: rank = ", rank, " must be from 0 to nranks - 1 = ", nranks - 1);
   submitTask([comm, nranks, id, rank, config = resolveConfig(userConfig)] {
     *comm = makeCommunicator(transport::joinTcp(id, rank, nranks, config.settings), config.options);
   });

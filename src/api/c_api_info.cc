@@ -19,14 +19,9 @@ std::string& lastError() {
 namespace {
 
 const std::string& buildInfo() {
-  static const std::string text = strCat(
-      "version: ", QCCL_VERSION_STRING, "\n",
-      "compiler: ", __VERSION__, "\n",
-      "build type: ", QCCL_BUILD_TYPE, "\n",
-      "wire format: ", quant::kWireFormatVersion, "\n",
-      "devices: host memory\n",
-      "host kernels: ", quant::kernelIsa(), "\n",
-      "transports: inproc, ucx\n");
+  static const std::string text = strCat("version: ", QCCL_VERSION_STRING, "\n", "compiler: ", __VERSION__, "\n",
+                                         "build type: ", QCCL_BUILD_TYPE, "\n", "wire format: ", quant::kWireFormatVersion, "\n",
+                                         "devices: host memory\n", "host kernels: ", quant::kernelIsa(), "\n", "transports: inproc, ucx\n");
   return text;
 }
 
@@ -46,16 +41,26 @@ qcclResult_t qcclGetVersion(int* version) {
 
 const char* qcclGetErrorString(qcclResult_t result) {
   switch (result) {
-    case qcclSuccess: return "no error";
-    case qcclUnhandledCudaError: return "a CUDA call failed";
-    case qcclSystemError: return "the operating system or a library underneath failed";
-    case qcclInternalError: return "internal error: a defect in qccl";
-    case qcclInvalidArgument: return "invalid argument";
-    case qcclInvalidUsage: return "invalid usage: the call does not fit the state, or the ranks' calls do not fit one another";
-    case qcclRemoteError: return "another rank died, aborted or failed";
-    case qcclInProgress: return "in progress";
-    case qcclTimeout: return "timed out waiting for another rank";
-    default: return "unknown result code";
+    case qcclSuccess:
+      return "no error";
+    case qcclUnhandledCudaError:
+      return "a CUDA call failed";
+    case qcclSystemError:
+      return "the operating system or a library underneath failed";
+    case qcclInternalError:
+      return "internal error: a defect in qccl";
+    case qcclInvalidArgument:
+      return "invalid argument";
+    case qcclInvalidUsage:
+      return "invalid usage: the call does not fit the state, or the ranks' calls do not fit one another";
+    case qcclRemoteError:
+      return "another rank died, aborted or failed";
+    case qcclInProgress:
+      return "in progress";
+    case qcclTimeout:
+      return "timed out waiting for another rank";
+    default:
+      return "unknown result code";
   }
 }
 
@@ -87,7 +92,8 @@ qcclResult_t qcclGetErrorBound(qcclAlgo_t algorithm, qcclCodec_t codec, qcclRoun
   return guard([&] {
     requireNonNull(factor, "qcclGetErrorBound", "factor");
     if (nranks < 1) qccl::fail(qcclInvalidArgument, "qcclGetErrorBound: nranks = ", nranks, " must be at least 1");
-    if (qccl::enumName(qcclEnumCodec, codec) == nullptr) qccl::fail(qcclInvalidArgument, "qcclGetErrorBound: codec ", static_cast<int>(codec), " is unknown");
+    if (qccl::enumName(qcclEnumCodec, codec) == nullptr)
+      qccl::fail(qcclInvalidArgument, "qcclGetErrorBound: codec ", static_cast<int>(codec), " is unknown");
     if (qccl::enumName(qcclEnumRounding, rounding) == nullptr) {
       qccl::fail(qcclInvalidArgument, "qcclGetErrorBound: rounding ", static_cast<int>(rounding), " is unknown");
     }

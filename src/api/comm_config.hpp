@@ -11,8 +11,8 @@ struct CommConfig {
   Settings settings;  // of the environment, with the user's transport and timeout in their place
 };
 
-// config may be NULL. Throws Error(qcclInvalidArgument) for a configuration that was not made with QCCL_CONFIG_INITIALIZER, for values out of range, and for a bad setting in the
-// environment.
+// config may be NULL. Throws Error(qcclInvalidArgument) for a configuration that was not made with QCCL_CONFIG_INITIALIZER, for values out
+// of range, and for a bad setting in the environment.
 CommConfig resolveConfig(const qcclConfig_t* config);
 
 }  // namespace qccl::api

@@ -1,4 +1,5 @@
-// Groups: what a thread calls between qcclGroupStart and the matching qcclGroupEnd runs at the end, as one. A call outside a group is a group of one.
+// Groups: what a thread calls between qcclGroupStart and the matching qcclGroupEnd runs at the end, as one. A call outside a group is a
+// group of one.
 #pragma once
 
 #include <functional>

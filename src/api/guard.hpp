@@ -1,4 +1,5 @@
-// The C border: every extern "C" body runs inside guard(), which turns exceptions into result codes and keeps their sentence for qcclGetLastError.
+// The C border: every extern "C" body runs inside guard(), which turns exceptions into result codes and keeps their sentence for
+// qcclGetLastError.
 #pragma once
 
 #include <exception>

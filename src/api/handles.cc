@@ -24,7 +24,8 @@ Registry& registry() {
 }
 
 [[noreturn]] void failUnknown(qcclComm_t handle) {
-  if (handle == nullptr) fail(qcclInvalidArgument, "the communicator is NULL; make one with qcclCommInitRank (inside a group it is there after qcclGroupEnd)");
+  if (handle == nullptr)
+    fail(qcclInvalidArgument, "the communicator is NULL; make one with qcclCommInitRank (inside a group it is there after qcclGroupEnd)");
   fail(qcclInvalidArgument, "the communicator handle is not valid: it was destroyed or aborted, or never made by qccl");
 }
 

@@ -1,4 +1,5 @@
-// qcclComm_t values. A handle is a number that is never used twice, not a pointer to be followed: a stale or wild handle is an error with a sentence and never a crash.
+// qcclComm_t values. A handle is a number that is never used twice, not a pointer to be followed: a stale or wild handle is an error with a
+// sentence and never a crash.
 #pragma once
 
 #include <memory>

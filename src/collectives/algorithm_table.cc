@@ -15,16 +15,24 @@ const std::vector<AlgorithmRow>& algorithmTable() {
   static const std::vector<AlgorithmRow> table = {
       {{qcclAlgoOneshot, "oneshot", "every rank sends its codes to all; each adds the codes of all ranks in rank order", "(W-1) N b", "1",
         "small messages; any size at W = 2"},
-       one, one, oneshotSchedule},
-      {{qcclAlgoTwoshot, "twoshot", "all-to-all of chunks, local FP32 sum by the chunk's owner, one requantization, all-gather", "2 (W-1)/W N b", "2",
-        "the precise default for large messages"},
-       two, size, twoshotSchedule},
-      {{qcclAlgoRing, "ring", "W-1 hops of decode, FP32 add, encode between neighbours; then the codes of the sums travel round", "2 (W-1)/W N b", "W",
-        "networks where only neighbours have good links"},
-       size, size, ringSchedule},
-      {{qcclAlgoTree, "tree", "partial sums go up two mirrored binary trees with half of the message each, results come down", "about 2 N b at an inner rank",
-        "ceil(log2 W) + 1", "latency at large W"},
-       [](int ranks) { return treeHeight(ranks) + 1; }, two, treeSchedule},
+       one,
+       one,
+       oneshotSchedule},
+      {{qcclAlgoTwoshot, "twoshot", "all-to-all of chunks, local FP32 sum by the chunk's owner, one requantization, all-gather",
+        "2 (W-1)/W N b", "2", "the precise default for large messages"},
+       two,
+       size,
+       twoshotSchedule},
+      {{qcclAlgoRing, "ring", "W-1 hops of decode, FP32 add, encode between neighbours; then the codes of the sums travel round",
+        "2 (W-1)/W N b", "W", "networks where only neighbours have good links"},
+       size,
+       size,
+       ringSchedule},
+      {{qcclAlgoTree, "tree", "partial sums go up two mirrored binary trees with half of the message each, results come down",
+        "about 2 N b at an inner rank", "ceil(log2 W) + 1", "latency at large W"},
+       [](int ranks) { return treeHeight(ranks) + 1; },
+       two,
+       treeSchedule},
   };
   return table;
 }
@@ -33,12 +41,14 @@ const AlgorithmRow& algorithmRow(qcclAlgo_t algorithm) {
   for (const AlgorithmRow& row : algorithmTable()) {
     if (row.info.algorithm == algorithm) return row;
   }
-  fail(qcclInvalidArgument, "there is no all-reduce algorithm number ", static_cast<int>(algorithm), "; use one of ", enumNames(qcclEnumAlgo));
+  fail(qcclInvalidArgument, "there is no all-reduce algorithm number ", static_cast<int>(algorithm), "; use one of ",
+       enumNames(qcclEnumAlgo));
 }
 
 double errorBoundFactor(int quantizations, qcclCodec_t codec, qcclRounding_t rounding) {
   if (codec == qcclCodecNone) return 0.0;
-  // Half a step to nearest, a whole step when rounding is stochastic; 2^-14 covers the FP32 rounding of x * 127 / a and of q * a / 127, at most 127 units of 2^-23 each.
+  // Half a step to nearest, a whole step when rounding is stochastic; 2^-14 covers the FP32 rounding of x * 127 / a and of q * a / 127, at
+  // most 127 units of 2^-23 each.
   const double step = (rounding == qcclRoundNearest ? 0.5 : 1.0) / 127.0 * (1.0 + 0x1p-14);
   return std::pow(1.0 + step, quantizations) - 1.0;
 }

@@ -23,7 +23,8 @@ const std::vector<AlgorithmRow>& algorithmTable();
 // Throws Error(qcclInvalidArgument) for a value that is no row (auto included).
 const AlgorithmRow& algorithmRow(qcclAlgo_t algorithm);
 
-// The factor of qcclGetErrorBound: q quantizations in a row, each wrong by at most e times the largest magnitude of what it codes, are together wrong by at most
+// The factor of qcclGetErrorBound: q quantizations in a row, each wrong by at most e times the largest magnitude of what it codes, are
+// together wrong by at most
 // ((1 + e)^q - 1) times the sum over ranks of the largest magnitudes (docs/numerics.md derives it).
 double errorBoundFactor(int quantizations, qcclCodec_t codec, qcclRounding_t rounding);
 

@@ -20,7 +20,8 @@ std::string describe(const Announcement& a) {
   if (reduces(a.coll)) text += ", " + nameOf(qcclEnumRedOp, a.op);
   if (a.root >= 0) text += strCat(", root=", a.root);
   if (a.codec != qcclCodecNone) {
-    text += strCat(", codec=", nameOf(qcclEnumCodec, a.codec), ", block=", a.blockElems, ", rounding=", nameOf(qcclEnumRounding, a.rounding));
+    text +=
+        strCat(", codec=", nameOf(qcclEnumCodec, a.codec), ", block=", a.blockElems, ", rounding=", nameOf(qcclEnumRounding, a.rounding));
     if (a.rounding == qcclRoundStochastic) text += strCat(", seed=", a.seed);
   }
   if (a.algorithm != qcclAlgoAuto) text += strCat(", algorithm=", nameOf(qcclEnumAlgo, a.algorithm));
@@ -54,8 +55,9 @@ void checkAnnouncement(const Announcement& own, int rank, const Announcement& th
   if (theirs.magic != kMagic) {
     fail(qcclInvalidUsage, "rank ", peer, " speaks another version of qccl's protocol; use the same library on all ranks");
   }
-  fail(qcclInvalidUsage, "the ranks' calls differ: rank ", rank, " called ", describe(own), " as #", own.sequence, " of the communicator, rank ", peer,
-       " called ", describe(theirs), " as #", theirs.sequence, "; all ranks must make the same calls in the same order");
+  fail(qcclInvalidUsage, "the ranks' calls differ: rank ", rank, " called ", describe(own), " as #", own.sequence,
+       " of the communicator, rank ", peer, " called ", describe(theirs), " as #", theirs.sequence,
+       "; all ranks must make the same calls in the same order");
 }
 
 }  // namespace qccl::collectives

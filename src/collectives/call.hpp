@@ -32,7 +32,8 @@ struct Call {
 // "allreduce(count=1000, float32, sum, codec=int8, block=256, algorithm=ring)"
 std::string describe(const Call& call);
 
-// What each rank tells its right-hand neighbour before a collective, 64 bytes, so that calls that do not fit one another are reported as such and not as a hang.
+// What each rank tells its right-hand neighbour before a collective, 64 bytes, so that calls that do not fit one another are reported as
+// such and not as a hang.
 struct Announcement {
   std::uint32_t magic;
   std::uint32_t sequence;

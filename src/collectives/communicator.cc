@@ -44,7 +44,8 @@ Communicator::Communicator(transport::Membership membership, CommunicatorOptions
       membership_(std::move(membership)),
       sendNumbers_(static_cast<std::size_t>(size_)),
       recvNumbers_(static_cast<std::size_t>(size_)) {
-  if (size_ > kMaxRanks) fail(qcclInvalidArgument, "a communicator of ", size_, " ranks was asked for; at most ", kMaxRanks, " are possible");
+  if (size_ > kMaxRanks)
+    fail(qcclInvalidArgument, "a communicator of ", size_, " ranks was asked for; at most ", kMaxRanks, " are possible");
 }
 
 Call Communicator::prepare(Call call, const qcclQuantConfig_t* config) const {
@@ -60,7 +61,8 @@ Call Communicator::prepare(Call call, const qcclQuantConfig_t* config) const {
     fail(qcclInvalidArgument, name, ": root ", call.root, " is not a rank of this communicator; use 0 to ", size_ - 1);
   }
   const std::size_t limit = (SIZE_MAX >> 1) / elemBytes / static_cast<std::size_t>(size_);
-  if (call.count > limit) fail(qcclInvalidArgument, name, ": a count of ", call.count, " elements does not fit into memory; was a negative number passed?");
+  if (call.count > limit)
+    fail(qcclInvalidArgument, name, ": a count of ", call.count, " elements does not fit into memory; was a negative number passed?");
   const bool readsInput = call.coll != qcclCollBroadcast || rank_ == call.root;
   const bool writesOutput = call.coll != qcclCollReduce || rank_ == call.root;
   if (call.count > 0 && readsInput && call.input == nullptr) fail(qcclInvalidArgument, name, ": sendbuff is NULL; pass a host buffer");
@@ -74,13 +76,18 @@ Call Communicator::prepare(Call call, const qcclQuantConfig_t* config) const {
 
 Schedule Communicator::scheduleFor(const Call& call) const {
   switch (call.coll) {
-    case qcclCollAllReduce: return algorithmRow(call.quant.algorithm).schedule(rank_, size_);
+    case qcclCollAllReduce:
+      return algorithmRow(call.quant.algorithm).schedule(rank_, size_);
     case qcclCollReduceScatter:
       return call.quant.algorithm == qcclAlgoRing ? reduceScatterRingSchedule(rank_, size_) : reduceScatterDirectSchedule(rank_, size_);
-    case qcclCollAllGather: return allGatherSchedule(rank_, size_);
-    case qcclCollBroadcast: return broadcastSchedule(rank_, size_, call.root);
-    case qcclCollReduce: return reduceSchedule(rank_, size_, call.root);
-    default: break;
+    case qcclCollAllGather:
+      return allGatherSchedule(rank_, size_);
+    case qcclCollBroadcast:
+      return broadcastSchedule(rank_, size_, call.root);
+    case qcclCollReduce:
+      return reduceSchedule(rank_, size_, call.root);
+    default:
+      break;
   }
   fail(qcclInternalError, "defect in qccl: no schedule for collective ", static_cast<int>(call.coll));
 }
@@ -88,13 +95,15 @@ Schedule Communicator::scheduleFor(const Call& call) const {
 Partition Communicator::partitionFor(const Call& call) const {
   switch (call.coll) {
     case qcclCollReduceScatter:
-    case qcclCollAllGather: return Partition::fixed(call.count, size_);
+    case qcclCollAllGather:
+      return Partition::fixed(call.count, size_);
     case qcclCollAllReduce: {
       // On the exact path chunks are cut at multiples of 64 elements, which keeps every type's chunks aligned to cache lines.
       const std::size_t blockElems = call.quant.codec == qcclCodecNone ? 64 : call.quant.blockElems;
       return Partition::even(call.count, algorithmRow(call.quant.algorithm).chunks(size_), blockElems);
     }
-    default: return Partition::even(call.count, 1, 64);
+    default:
+      return Partition::even(call.count, 1, 64);
   }
 }
 

@@ -1,6 +1,8 @@
-// One rank's membership in a communicator: validates calls, chooses what they do, runs them, keeps count, and remembers why it cannot go on.
+// One rank's membership in a communicator: validates calls, chooses what they do, runs them, keeps count, and remembers why it cannot go
+// on.
 //
-// Threads: run, runPointToPoint and leave by one thread at a time (a second one is refused, not raced); everything else from any thread at any time.
+// Threads: run, runPointToPoint and leave by one thread at a time (a second one is refused, not raced); everything else from any thread at
+// any time.
 #pragma once
 
 #include <qccl/qccl.h>
@@ -40,8 +42,8 @@ class Communicator {
   int size() const { return size_; }
   const std::string& name() const { return options_.name; }
 
-  // Checks the arguments of a call and decides its quantization (config: that of the call itself, or nullptr). Throws Error(qcclInvalidArgument); nothing has happened then and
-  // the communicator is as good as before.
+  // Checks the arguments of a call and decides its quantization (config: that of the call itself, or nullptr). Throws
+  // Error(qcclInvalidArgument); nothing has happened then and the communicator is as good as before.
   Call prepare(Call call, const qcclQuantConfig_t* config) const;
 
   qcclPlan_t explain(const Call& call, const qcclQuantConfig_t* config) const;
@@ -88,7 +90,8 @@ class Communicator {
   std::atomic<bool> aborted_{false};
 
   struct Counters {
-    std::atomic<std::uint64_t> calls{0}, quantizedCalls{0}, elems{0}, quantizedElems{0}, wireBytes{0}, exactWireBytes{0}, nonFiniteBlocks{0}, encodedBlocks{0};
+    std::atomic<std::uint64_t> calls{0}, quantizedCalls{0}, elems{0}, quantizedElems{0}, wireBytes{0}, exactWireBytes{0},
+        nonFiniteBlocks{0}, encodedBlocks{0};
   };
   Counters counters_;
 };

@@ -99,14 +99,19 @@ class Plan {
 class TileRun {
  public:
   TileRun(const Plan& plan, Transport& transport, ExecutionCounts& counts, std::size_t tile, std::byte* staging)
-      : plan_(plan), transport_(transport), counts_(counts), tile_(tile), staging_(staging),
+      : plan_(plan),
+        transport_(transport),
+        counts_(counts),
+        tile_(tile),
+        staging_(staging),
         received_(static_cast<std::size_t>(plan.execution.schedule.slots)) {
     // Receives are posted before anything else, so that what arrives goes straight to its place.
     for (const Step& step : plan_.execution.schedule.steps) {
       if (step.kind != StepKind::recv) continue;
       const Chunk part = plan_.part(tile_, step.chunk);
       if (part.elems == 0) continue;
-      received_[static_cast<std::size_t>(step.slot)] = transport_.recv(step.peer, tagOf(step), slotAt(step.slot, part), plan_.codec.wireBytes(part.elems));
+      received_[static_cast<std::size_t>(step.slot)] =
+          transport_.recv(step.peer, tagOf(step), slotAt(step.slot, part), plan_.codec.wireBytes(part.elems));
     }
   }
 
@@ -155,10 +160,13 @@ class TileRun {
   std::byte* slotAt(int slot, const Chunk& part) const {
     const SlotUse& use = plan_.slot(slot);
     switch (use.place) {
-      case SlotPlace::staging: break;
+      case SlotPlace::staging:
+        break;
       // Only ever read: encodeInput leaves the bytes where they are.
-      case SlotPlace::input: return const_cast<std::byte*>(plan_.inputAt(part));
-      case SlotPlace::output: return plan_.outputAt(part);
+      case SlotPlace::input:
+        return const_cast<std::byte*>(plan_.inputAt(part));
+      case SlotPlace::output:
+        return plan_.outputAt(part);
     }
     return staging_ + use.stagingOffset;
   }
@@ -227,12 +235,16 @@ class TileRun {
         sumElems_ = part.elems;
         codec.loadInput(plan_.inputAt(part), part.elems, sum());
         break;
-      case StepKind::addInput: codec.addInput(plan_.inputAt(part), part.elems, sum()); break;
+      case StepKind::addInput:
+        codec.addInput(plan_.inputAt(part), part.elems, sum());
+        break;
       case StepKind::loadSlot:
         sumElems_ = part.elems;
         codec.loadWire(slotAt(step.slot, part), part.elems, sum());
         break;
-      case StepKind::addSlot: codec.addWire(slotAt(step.slot, part), part.elems, sum()); break;
+      case StepKind::addSlot:
+        codec.addWire(slotAt(step.slot, part), part.elems, sum());
+        break;
       case StepKind::storeSum:
         if (!mayWrite(plan_.outputAt(part), part.elems * codec.typeBytes())) return false;
         codec.storeSum(sum(), part.elems, plan_.outputAt(part));
@@ -246,7 +258,8 @@ class TileRun {
         }
         break;
       }
-      case StepKind::divide: break;
+      case StepKind::divide:
+        break;
     }
     counts_.encodedBlocks += encoded.blocks;
     counts_.nonFiniteBlocks += encoded.nonFiniteBlocks;
@@ -264,7 +277,8 @@ class TileRun {
   std::vector<Sent> sent_;
 };
 
-// Tells the right-hand neighbour what is called here and checks what the left-hand neighbour calls. If any two ranks differ, some two neighbours do.
+// Tells the right-hand neighbour what is called here and checks what the left-hand neighbour calls. If any two ranks differ, some two
+// neighbours do.
 class NeighbourCheck {
  public:
   NeighbourCheck(const Execution& e, Transport& transport, int rank, int size)
@@ -380,8 +394,8 @@ ExecutionCounts execute(const Execution& execution, const ExecutorOptions& optio
       std::set<int> awaited;
       if (!checked) check.collectAwaited(&awaited);
       for (const auto& run : running) run->collectAwaited(&awaited);
-      fail(qcclTimeout, "rank ", control.rank(), " waited ", options.timeout.count(), " ms without progress for ", listRanks(awaited), " in ",
-           describe(execution.call), ", call #", execution.sequence,
+      fail(qcclTimeout, "rank ", control.rank(), " waited ", options.timeout.count(), " ms without progress for ", listRanks(awaited),
+           " in ", describe(execution.call), ", call #", execution.sequence,
            " of the communicator; that rank hangs, did not make this call, or cannot be reached (QCCL_TIMEOUT_MS sets the bound)");
     }
     backoff.pause();

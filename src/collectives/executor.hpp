@@ -1,7 +1,8 @@
 // Runs a schedule: written once for every collective, algorithm, codec and transport.
 //
-// The message is processed in **tiles** of every chunk. Several tiles are in flight, each with its own place in the schedule; whichever can go on does, so that coding one tile
-// overlaps the transfer of others. Results do not depend on tile size or timing: a tile's additions happen in schedule order, and blocks never straddle tiles.
+// The message is processed in **tiles** of every chunk. Several tiles are in flight, each with its own place in the schedule; whichever can
+// go on does, so that coding one tile overlaps the transfer of others. Results do not depend on tile size or timing: a tile's additions
+// happen in schedule order, and blocks never straddle tiles.
 //
 // On the exact path nothing is staged that need not be: inputs are sent from, and results received into, the caller's buffers.
 #pragma once
@@ -42,8 +43,8 @@ struct Execution {
   std::uint64_t sequence = 0;       // number of the call on its communicator
 };
 
-// Blocks until this rank's part is done. Throws Error: qcclTimeout naming the ranks that were waited for, qcclInvalidUsage for a mismatched call, or the communicator's failure; the
-// caller's buffers are not touched any more then, and the transport is unusable.
+// Blocks until this rank's part is done. Throws Error: qcclTimeout naming the ranks that were waited for, qcclInvalidUsage for a mismatched
+// call, or the communicator's failure; the caller's buffers are not touched any more then, and the transport is unusable.
 ExecutionCounts execute(const Execution& execution, const ExecutorOptions& options, transport::Transport& transport,
                         const transport::Control& control, StagingMemory& staging);
 

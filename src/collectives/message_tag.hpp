@@ -31,7 +31,8 @@ inline transport::Tag pointToPointTag(std::uint64_t number) { return tag_kind::k
 
 inline transport::Tag dataTag(std::uint64_t sequence, std::uint64_t tile, Phase phase, int chunk) {
   QCCL_CHECK(tile < kMaxTiles && chunk >= 0 && chunk < kMaxRanks);
-  return tag_kind::kData | (sequence & 0x3fff) << 32 | tile << 12 | static_cast<std::uint64_t>(phase) << 11 | static_cast<std::uint64_t>(chunk);
+  return tag_kind::kData | (sequence & 0x3fff) << 32 | tile << 12 | static_cast<std::uint64_t>(phase) << 11 |
+         static_cast<std::uint64_t>(chunk);
 }
 
 }  // namespace qccl::collectives

@@ -1,7 +1,9 @@
-// Schedules: what one rank does for one tile of a collective, as data. Pure: no buffers, no transport, so they can be tested for any number of ranks by themselves.
+// Schedules: what one rank does for one tile of a collective, as data. Pure: no buffers, no transport, so they can be tested for any number
+// of ranks by themselves.
 //
-// Words. A message is cut into **chunks** (Partition). A **slot** holds one wire message of one tile of one chunk. A rank has one **sum**, the FP32 (or exact-type)
-// accumulator of the tile. The same steps run for every tile, several tiles at once (executor.hpp), so a schedule says nothing about sizes.
+// Words. A message is cut into **chunks** (Partition). A **slot** holds one wire message of one tile of one chunk. A rank has one **sum**,
+// the FP32 (or exact-type) accumulator of the tile. The same steps run for every tile, several tiles at once (executor.hpp), so a schedule
+// says nothing about sizes.
 #pragma once
 
 #include <cstdint>

@@ -57,7 +57,8 @@ QuantDefaults resolve(const qcclQuantConfig_t& config, const QuantDefaults& defa
   const auto pick = [](int value, qcclEnum_t kind, const char* field, auto* target) {
     if (value == QCCL_UNDEF_INT) return;
     if (enumName(kind, value) == nullptr) {
-      fail(qcclInvalidArgument, "qcclQuantConfig_t.", field, " = ", value, " is not one of ", enumNames(kind), "; start from QCCL_QUANT_CONFIG_INITIALIZER");
+      fail(qcclInvalidArgument, "qcclQuantConfig_t.", field, " = ", value, " is not one of ", enumNames(kind),
+           "; start from QCCL_QUANT_CONFIG_INITIALIZER");
     }
     *target = static_cast<std::remove_reference_t<decltype(*target)>>(value);
   };
@@ -66,8 +67,8 @@ QuantDefaults resolve(const qcclQuantConfig_t& config, const QuantDefaults& defa
   pick(config.rounding, qcclEnumRounding, "rounding", &result.quant.rounding);
   if (config.blockElems != QCCL_UNDEF_INT) {
     if (config.blockElems <= 0 || !quant::isValidBlock(static_cast<std::size_t>(config.blockElems))) {
-      fail(qcclInvalidArgument, "qcclQuantConfig_t.blockElems = ", config.blockElems, " must be a power of two from ", quant::kMinBlockElems, " to ",
-           quant::kMaxBlockElems);
+      fail(qcclInvalidArgument, "qcclQuantConfig_t.blockElems = ", config.blockElems, " must be a power of two from ",
+           quant::kMinBlockElems, " to ", quant::kMaxBlockElems);
     }
     result.quant.blockElems = static_cast<std::size_t>(config.blockElems);
   }
@@ -76,7 +77,8 @@ QuantDefaults resolve(const qcclQuantConfig_t& config, const QuantDefaults& defa
   return result;
 }
 
-Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedOp_t op, int size, const QuantDefaults& wanted, bool requested) {
+Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedOp_t op, int size, const QuantDefaults& wanted,
+              bool requested) {
   Choice choice{wanted.quant, ""};
   const std::size_t elems = coll == qcclCollReduceScatter ? count * static_cast<std::size_t>(size) : count;
   const std::size_t bytes = elems * typeSize(dtype);
@@ -85,7 +87,8 @@ Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedO
     choice.reason = "exact: no codec is configured";
   } else if (!why.empty()) {
     if (requested) {
-      fail(qcclInvalidArgument, "codec ", enumName(qcclEnumCodec, wanted.quant.codec), " was requested, but ", why, "; use codec none for this call");
+      fail(qcclInvalidArgument, "codec ", enumName(qcclEnumCodec, wanted.quant.codec), " was requested, but ", why,
+           "; use codec none for this call");
     }
     choice.quant.codec = qcclCodecNone;
     choice.reason = "exact: " + why;

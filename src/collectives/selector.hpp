@@ -21,8 +21,9 @@ struct Choice {
   std::string reason;  // one sentence
 };
 
-// Choice for a call over `size` ranks. `requested`: the codec was asked for with this very call, so what cannot be met is refused with qcclInvalidArgument instead of taking
-// the exact path. A function of its arguments alone: every rank chooses alike.
-Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedOp_t op, int size, const QuantDefaults& wanted, bool requested);
+// Choice for a call over `size` ranks. `requested`: the codec was asked for with this very call, so what cannot be met is refused with
+// qcclInvalidArgument instead of taking the exact path. A function of its arguments alone: every rank chooses alike.
+Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedOp_t op, int size, const QuantDefaults& wanted,
+              bool requested);
 
 }  // namespace qccl::collectives

@@ -17,7 +17,7 @@ class StagingMemory {
     if (bytes > bytes_) {
       block_.reset();
       bytes_ = 0;
-      block_.reset(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{kAlign})));
+      block_.reset(static_cast<std::byte*>(::operator new (bytes, std::align_val_t{kAlign})));
       bytes_ = bytes;
     }
     return block_.get();
@@ -25,7 +25,7 @@ class StagingMemory {
 
  private:
   struct Free {
-    void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{kAlign}); }
+    void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{kAlign}); }
   };
   std::unique_ptr<std::byte, Free> block_;
   std::size_t bytes_ = 0;

@@ -1,5 +1,5 @@
-// How the values of one call become wire messages and sums: the quant kernels of the call's codec, data type and operation behind one set of names, so that the executor is
-// written once.
+// How the values of one call become wire messages and sums: the quant kernels of the call's codec, data type and operation behind one set
+// of names, so that the executor is written once.
 #pragma once
 
 #include <cstring>

@@ -1,7 +1,8 @@
 // The binary tree that tree all-reduce, broadcast and reduce use.
 //
-// Positions 1..size-1 form a binary search tree in which every odd position is a leaf; position 0 is the parent of its root. So the depth is at most ceil(log2(size)), and a
-// mirrored numbering turns leaves into inner positions and back: two such trees, each carrying half of the message, load every rank evenly.
+// Positions 1..size-1 form a binary search tree in which every odd position is a leaf; position 0 is the parent of its root. So the depth
+// is at most ceil(log2(size)), and a mirrored numbering turns leaves into inner positions and back: two such trees, each carrying half of
+// the message, load every rank evenly.
 #pragma once
 
 #include <vector>

@@ -1,5 +1,5 @@
-// How a polling loop gives the processor away when nothing happens: spin while the peer is likely to be running, then yield so that ranks which share a core
-// make progress, then sleep so that a long wait costs no core.
+// How a polling loop gives the processor away when nothing happens: spin while the peer is likely to be running, then yield so that ranks
+// which share a core make progress, then sleep so that a long wait costs no core.
 #pragma once
 
 #include <chrono>

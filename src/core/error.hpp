@@ -37,8 +37,9 @@ template <typename... Args>
 }  // namespace qccl
 
 // A condition that only a defect in qccl can break.
-#define QCCL_CHECK(condition)                                                                                                   \
-  do {                                                                                                                          \
-    if (!(condition)) ::qccl::fail(qcclInternalError, "defect in qccl: ", #condition, " does not hold at ", __FILE__, ":", __LINE__, \
-                                   "; please report it");                                                                       \
+#define QCCL_CHECK(condition)                                                                                        \
+  do {                                                                                                               \
+    if (!(condition))                                                                                                \
+      ::qccl::fail(qcclInternalError, "defect in qccl: ", #condition, " does not hold at ", __FILE__, ":", __LINE__, \
+                   "; please report it");                                                                            \
   } while (false)

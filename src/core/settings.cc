@@ -54,10 +54,20 @@ std::uint64_t parseBytes(const char* name, const std::string& text) {
   std::uint64_t unit = 1;
   if (!digits.empty()) {
     switch (digits.back()) {
-      case 'k': case 'K': unit = std::uint64_t{1} << 10; break;
-      case 'm': case 'M': unit = std::uint64_t{1} << 20; break;
-      case 'g': case 'G': unit = std::uint64_t{1} << 30; break;
-      default: break;
+      case 'k':
+      case 'K':
+        unit = std::uint64_t{1} << 10;
+        break;
+      case 'm':
+      case 'M':
+        unit = std::uint64_t{1} << 20;
+        break;
+      case 'g':
+      case 'G':
+        unit = std::uint64_t{1} << 30;
+        break;
+      default:
+        break;
     }
     if (unit != 1) digits.pop_back();
   }
@@ -77,9 +87,11 @@ const std::vector<SettingRow>& settingTable() {
        "How bytes move between ranks: inproc when all ranks are threads of one process, ucx between processes and hosts; auto chooses",
        [](const R& row, T& text, S& s) { s.transport = parseChoice(row, text); }},
       {"QCCL_INTERFACE", "string", "", "", "the name of a network interface or an IP address of this host",
-       "Where the rendezvous listens, and for ucx over TCP the interface used; empty: the first interface that is up and not loopback, else loopback",
+       "Where the rendezvous listens, and for ucx over TCP the interface used; empty: the first interface that is up and not loopback, "
+       "else loopback",
        [](const R&, T& text, S& s) { s.interfaceName = text; }},
-      {"QCCL_TIMEOUT_MS", "integer", "120000", "ms", "1..86400000", "Bound of every wait: for the ranks to meet, and for a peer that makes no progress",
+      {"QCCL_TIMEOUT_MS", "integer", "120000", "ms", "1..86400000",
+       "Bound of every wait: for the ranks to meet, and for a peer that makes no progress",
        [](const R& row, T& text, S& s) { s.timeoutMs = static_cast<int>(parseInteger(row, text, 1, 86400000)); }},
       {"QCCL_RENDEZVOUS", "string", "", "", "dir:/path or tcp://host:port",
        "How the ranks of a launcher other than qccl's own share the unique id (include/qccl/launch.h); empty: a private folder on one host",
@@ -87,19 +99,23 @@ const std::vector<SettingRow>& settingTable() {
          if (!text.empty() && !text.starts_with("dir:/") && !text.starts_with("tcp://")) failSetting(row, text, "is neither");
          s.rendezvous = text;
        }},
-      {"QCCL_SECRET", "string", "", "", "any text", "Shared secret for QCCL_RENDEZVOUS=tcp://...: the same on all ranks, known to nobody else",
+      {"QCCL_SECRET", "string", "", "", "any text",
+       "Shared secret for QCCL_RENDEZVOUS=tcp://...: the same on all ranks, known to nobody else",
        [](const R&, T& text, S& s) { s.secret = text; }},
       {"QCCL_LOG", "enum", "warn", "", "none|warn|info|debug", "How much is written to standard error",
        [](const R& row, T& text, S& s) { s.logLevel = parseChoice(row, text); }},
-      {"QCCL_CODEC", "enum", "none", "", "none|int8", "Codec of AllReduce and ReduceScatter of float32, bfloat16 and float16 with sum or avg",
+      {"QCCL_CODEC", "enum", "none", "", "none|int8",
+       "Codec of AllReduce and ReduceScatter of float32, bfloat16 and float16 with sum or avg",
        [](const R& row, T& text, S& s) { s.codec = parseEnum(row, text, qcclEnumCodec); }},
       {"QCCL_BLOCK", "integer", "256", "elements", "32|64|128|256|512|1024|2048|4096", "Elements that share one scale",
        [](const R& row, T& text, S& s) { s.blockElems = std::stoi(parseChoice(row, text)); }},
-      {"QCCL_ALGO", "enum", "auto", "", "auto|oneshot|twoshot|ring|tree", "Algorithm of AllReduce; auto chooses by size and number of ranks",
+      {"QCCL_ALGO", "enum", "auto", "", "auto|oneshot|twoshot|ring|tree",
+       "Algorithm of AllReduce; auto chooses by size and number of ranks",
        [](const R& row, T& text, S& s) { s.algorithm = parseEnum(row, text, qcclEnumAlgo); }},
       {"QCCL_ROUNDING", "enum", "nearest", "", "nearest|stochastic", "Rounding of codes",
        [](const R& row, T& text, S& s) { s.rounding = parseEnum(row, text, qcclEnumRounding); }},
-      {"QCCL_MIN_BYTES", "bytes", "16K", "bytes", "0..1024G", "Calls with less input than this per rank take the exact path even when a codec is set",
+      {"QCCL_MIN_BYTES", "bytes", "16K", "bytes", "0..1024G",
+       "Calls with less input than this per rank take the exact path even when a codec is set",
        [](const R& row, T& text, S& s) { s.minBytes = parseBytes(row.name, text); }},
       {"QCCL_TILE_BYTES", "bytes", "256K", "bytes", "4K..64M",
        "Input bytes of one pipeline step (rounded to whole frames); results do not depend on it",

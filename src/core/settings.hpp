@@ -1,5 +1,5 @@
-// The one table of settings. Each row {variable, type, default, unit, allowed values, doc} parses and checks itself, is printed by `qccl-info --config` and
-// becomes a row of docs/config.md. A bad value is an error that names the variable; nothing is guessed.
+// The one table of settings. Each row {variable, type, default, unit, allowed values, doc} parses and checks itself, is printed by
+// `qccl-info --config` and becomes a row of docs/config.md. A bad value is an error that names the variable; nothing is guessed.
 #pragma once
 
 #include <qccl/qccl.h>
@@ -41,8 +41,8 @@ struct SettingRow {
 
 const std::vector<SettingRow>& settingTable();
 
-// The environment as it is now, over the defaults. Read when a communicator is made (and by the tools), never cached, so that a program can set variables
-// before its first call. Throws Error(qcclInvalidArgument) for a bad value.
+// The environment as it is now, over the defaults. Read when a communicator is made (and by the tools), never cached, so that a program can
+// set variables before its first call. Throws Error(qcclInvalidArgument) for a bad value.
 Settings readSettings();
 
 // QCCL_ variables of the environment that are no setting: most likely misspelt, worth a warning.

@@ -11,26 +11,34 @@ struct Name {
   const char* name;
 };
 
-constexpr Name kDataTypes[] = {{qcclInt8, "int8"},       {qcclUint8, "uint8"},     {qcclInt32, "int32"},     {qcclUint32, "uint32"},
-                               {qcclInt64, "int64"},     {qcclUint64, "uint64"},   {qcclFloat16, "float16"}, {qcclFloat32, "float32"},
-                               {qcclFloat64, "float64"}, {qcclBfloat16, "bfloat16"}, {qcclFloat8e4m3, "float8e4m3"}, {qcclFloat8e5m2, "float8e5m2"}};
+constexpr Name kDataTypes[] = {{qcclInt8, "int8"},         {qcclUint8, "uint8"},           {qcclInt32, "int32"},
+                               {qcclUint32, "uint32"},     {qcclInt64, "int64"},           {qcclUint64, "uint64"},
+                               {qcclFloat16, "float16"},   {qcclFloat32, "float32"},       {qcclFloat64, "float64"},
+                               {qcclBfloat16, "bfloat16"}, {qcclFloat8e4m3, "float8e4m3"}, {qcclFloat8e5m2, "float8e5m2"}};
 constexpr std::size_t kTypeSizes[qcclNumTypes] = {1, 1, 4, 4, 8, 8, 2, 4, 8, 2, 1, 1};
 constexpr Name kRedOps[] = {{qcclSum, "sum"}, {qcclProd, "prod"}, {qcclMax, "max"}, {qcclMin, "min"}, {qcclAvg, "avg"}};
 constexpr Name kCodecs[] = {{qcclCodecNone, "none"}, {qcclCodecInt8, "int8"}};
 constexpr Name kAlgos[] = {
     {qcclAlgoAuto, "auto"}, {qcclAlgoOneshot, "oneshot"}, {qcclAlgoTwoshot, "twoshot"}, {qcclAlgoRing, "ring"}, {qcclAlgoTree, "tree"}};
 constexpr Name kRoundings[] = {{qcclRoundNearest, "nearest"}, {qcclRoundStochastic, "stochastic"}};
-constexpr Name kColls[] = {{qcclCollAllReduce, "allreduce"}, {qcclCollReduceScatter, "reducescatter"}, {qcclCollAllGather, "allgather"},
-                           {qcclCollBroadcast, "broadcast"}, {qcclCollReduce, "reduce"},               {qcclCollSendRecv, "sendrecv"}};
+constexpr Name kColls[] = {{qcclCollAllReduce, "allreduce"}, {qcclCollReduceScatter, "reducescatter"},
+                           {qcclCollAllGather, "allgather"}, {qcclCollBroadcast, "broadcast"},
+                           {qcclCollReduce, "reduce"},       {qcclCollSendRecv, "sendrecv"}};
 
 std::span<const Name> names(qcclEnum_t kind) {
   switch (kind) {
-    case qcclEnumDataType: return kDataTypes;
-    case qcclEnumRedOp: return kRedOps;
-    case qcclEnumCodec: return kCodecs;
-    case qcclEnumAlgo: return kAlgos;
-    case qcclEnumRounding: return kRoundings;
-    case qcclEnumColl: return kColls;
+    case qcclEnumDataType:
+      return kDataTypes;
+    case qcclEnumRedOp:
+      return kRedOps;
+    case qcclEnumCodec:
+      return kCodecs;
+    case qcclEnumAlgo:
+      return kAlgos;
+    case qcclEnumRounding:
+      return kRoundings;
+    case qcclEnumColl:
+      return kColls;
   }
   return {};
 }

@@ -1,5 +1,5 @@
-// Oneshot all-reduce: every rank sends its codes to all, and each adds the codes of all ranks, its own included, in rank order. One quantization on the path; all ranks
-// do the same additions on the same codes, so they hold the same bits.
+// Oneshot all-reduce: every rank sends its codes to all, and each adds the codes of all ranks, its own included, in rank order. One
+// quantization on the path; all ranks do the same additions on the same codes, so they hold the same bits.
 #include "collectives/schedule.hpp"
 
 namespace qccl::collectives {

@@ -1,5 +1,6 @@
-// Ring all-reduce: rank c owns chunk c. The partial sum of chunk c starts at rank c + 1 and travels c + 2, c + 3, ..., c; each rank on the way decodes it, adds its own values in FP32
-// and encodes it again. Then the owner's codes travel round unchanged. size quantizations on the path; only neighbours talk.
+// Ring all-reduce: rank c owns chunk c. The partial sum of chunk c starts at rank c + 1 and travels c + 2, c + 3, ..., c; each rank on the
+// way decodes it, adds its own values in FP32 and encodes it again. Then the owner's codes travel round unchanged. size quantizations on
+// the path; only neighbours talk.
 //
 // Reduce-scatter is the first half: the owner keeps the sum as it is.
 #include "collectives/schedule.hpp"

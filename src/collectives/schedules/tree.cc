@@ -1,6 +1,6 @@
-// Tree all-reduce: partial sums go up a binary tree, each inner rank adding its children's decoded codes to its own values in FP32 and encoding the sum; the root's codes
-// come down unchanged. The message is cut into two halves with a tree each (tree_shape.hpp), so that ranks which are inner in one are leaves in the other.
-// At most ceil(log2(size)) + 1 quantizations on the path.
+// Tree all-reduce: partial sums go up a binary tree, each inner rank adding its children's decoded codes to its own values in FP32 and
+// encoding the sum; the root's codes come down unchanged. The message is cut into two halves with a tree each (tree_shape.hpp), so that
+// ranks which are inner in one are leaves in the other. At most ceil(log2(size)) + 1 quantizations on the path.
 //
 // Broadcast is the way down and reduce the way up, of one tree whose position 0 is the root rank.
 #include "collectives/schedule.hpp"

@@ -1,5 +1,6 @@
-// Twoshot all-reduce (AGoQ's): rank c owns chunk c. Every rank sends each owner its codes of the owner's chunk; the owner adds them in rank order, its own contribution
-// unquantized in its place, encodes the sum once and sends it to all. Two quantizations on the path whatever the number of ranks.
+// Twoshot all-reduce (AGoQ's): rank c owns chunk c. Every rank sends each owner its codes of the owner's chunk; the owner adds them in rank
+// order, its own contribution unquantized in its place, encodes the sum once and sends it to all. Two quantizations on the path whatever
+// the number of ranks.
 //
 // Reduce-scatter is the first half: the owner keeps the sum as it is.
 #include "collectives/schedule.hpp"

@@ -1,0 +1,89 @@
+#include "collectives/selector.hpp"
+
+#include <gtest/gtest.h>
+
+#include <tuple>
+
+#include "core/error.hpp"
+
+namespace qccl::collectives {
+namespace {
+
+QuantDefaults int8Defaults() {
+  QuantDefaults wanted;
+  wanted.quant.codec = qcclCodecInt8;
+  wanted.minBytes = 16384;
+  return wanted;
+}
+
+TEST(Selector, QuantizesOnlyWhatTheCodecIsDefinedFor) {
+  const QuantDefaults wanted = int8Defaults();
+  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, 4, wanted, false).quant.codec, qcclCodecInt8);
+  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclBfloat16, qcclAvg, 4, wanted, false).quant.codec, qcclCodecInt8);
+  EXPECT_EQ(choose(qcclCollReduceScatter, 1 << 20, qcclFloat16, qcclSum, 4, wanted, false).quant.codec, qcclCodecInt8);
+  for (const auto& [coll, dtype, op] :
+       {std::tuple{qcclCollAllReduce, qcclInt32, qcclSum}, std::tuple{qcclCollAllReduce, qcclFloat64, qcclSum},
+        std::tuple{qcclCollAllReduce, qcclFloat32, qcclMax}, std::tuple{qcclCollAllGather, qcclFloat32, qcclSum}}) {
+    const Choice choice = choose(coll, 1 << 20, dtype, op, 4, wanted, false);
+    EXPECT_EQ(choice.quant.codec, qcclCodecNone);
+    EXPECT_NE(choice.reason.find("exact"), std::string::npos);
+    try {
+      choose(coll, 1 << 20, dtype, op, 4, wanted, true);
+      ADD_FAILURE() << "an explicit request that cannot be met was not refused";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), qcclInvalidArgument);
+    }
+  }
+}
+
+TEST(Selector, SmallMessagesAndSingleRanksAreExact) {
+  const QuantDefaults wanted = int8Defaults();
+  EXPECT_EQ(choose(qcclCollAllReduce, 4095, qcclFloat32, qcclSum, 4, wanted, true).quant.codec, qcclCodecNone);
+  EXPECT_EQ(choose(qcclCollAllReduce, 4096, qcclFloat32, qcclSum, 4, wanted, true).quant.codec, qcclCodecInt8);
+  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, 1, wanted, true).quant.codec, qcclCodecNone);
+  // Reduce-scatter counts its whole input.
+  EXPECT_EQ(choose(qcclCollReduceScatter, 1024, qcclFloat32, qcclSum, 4, wanted, true).quant.codec, qcclCodecInt8);
+}
+
+TEST(Selector, ChoosesAnAlgorithmOnlyWhereNoneIsConfigured) {
+  QuantDefaults wanted = int8Defaults();
+  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, 2, wanted, false).quant.algorithm, qcclAlgoOneshot);
+  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, 8, wanted, false).quant.algorithm, qcclAlgoTwoshot);
+  EXPECT_EQ(choose(qcclCollAllReduce, 16, qcclFloat32, qcclSum, 4, wanted, false).quant.algorithm, qcclAlgoOneshot);
+  EXPECT_EQ(choose(qcclCollAllReduce, 16, qcclFloat32, qcclSum, 64, wanted, false).quant.algorithm, qcclAlgoTree);
+  wanted.quant.algorithm = qcclAlgoRing;
+  EXPECT_EQ(choose(qcclCollAllReduce, 16, qcclFloat32, qcclSum, 64, wanted, false).quant.algorithm, qcclAlgoRing);
+  EXPECT_EQ(choose(qcclCollReduceScatter, 1 << 20, qcclFloat32, qcclSum, 4, wanted, false).quant.algorithm, qcclAlgoRing);
+}
+
+TEST(Selector, RefusesConfigurationsOutOfRange) {
+  const QuantDefaults defaults = int8Defaults();
+  const auto refused = [&](auto change) {
+    qcclQuantConfig_t config = QCCL_QUANT_CONFIG_INITIALIZER;
+    change(config);
+    try {
+      resolve(config, defaults);
+    } catch (const Error& error) {
+      return error.code() == qcclInvalidArgument;
+    }
+    return false;
+  };
+  EXPECT_TRUE(refused([](auto& c) { c.codec = 77; }));
+  EXPECT_TRUE(refused([](auto& c) { c.algorithm = -1; }));
+  EXPECT_TRUE(refused([](auto& c) { c.rounding = 2; }));
+  for (const int block : {0, -256, 16, 100, 8192}) EXPECT_TRUE(refused([&](auto& c) { c.blockElems = block; })) << block;
+  EXPECT_FALSE(refused([](auto& c) { c.blockElems = 32; }));
+}
+
+TEST(Selector, FieldsOfTheCallReplaceTheDefaults) {
+  qcclQuantConfig_t config = QCCL_QUANT_CONFIG_INITIALIZER;
+  config.codec = qcclCodecNone;
+  config.minBytes = 0;
+  const QuantDefaults result = resolve(config, int8Defaults());
+  EXPECT_EQ(result.quant.codec, qcclCodecNone);
+  EXPECT_EQ(result.minBytes, 0u);
+  EXPECT_EQ(result.quant.blockElems, 256u);
+}
+
+}  // namespace
+}  // namespace qccl::collectives
