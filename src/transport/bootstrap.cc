@@ -67,11 +67,11 @@ std::chrono::milliseconds linkTimeout(const Settings& settings) {
   return std::min(kLongestLinkTimeout, std::chrono::milliseconds(settings.timeoutMs));
 }
 
-qcclUniqueId makeUniqueId(const Settings& settings) {
+qcclUniqueId makeUniqueId(const Settings& settings, std::function<void()> onMeetingEnd) {
   UniqueIdFields fields;
   fields.secret = randomBytes<sizeof(Secret)>();
   fields.address = openRendezvous(chooseListenAddress(settings), fields.secret,
-                                  {std::chrono::milliseconds(settings.timeoutMs), linkTimeout(settings), {}});
+                                  {std::chrono::milliseconds(settings.timeoutMs), linkTimeout(settings), std::move(onMeetingEnd)});
   return encodeUniqueId(fields);
 }
 
