@@ -1,0 +1,146 @@
+#include "app/train_options.hpp"
+
+#include "model/error.hpp"
+#include "parallel/comm_mode.hpp"
+
+namespace qccl::train {
+
+void addTrainFlags(CLI::App& app, TrainOptions& o) {
+  const auto where = "Run";
+  app.add_option("--data", o.data, "Folder made by `qccl-train prepare`")->required()->group(where);
+  app.add_option("--out", o.out, "Folder of the run: checkpoints and log")->required()->group(where);
+  app.add_option("--name", o.name, "Name of the run in logs and plots (default: the last part of --out)")->group(where);
+  app.add_option("--log", o.log, "JSON-lines log (default: log.jsonl in --out)")->group(where);
+  auto* resume = app.add_flag("--resume", o.resume, "Continue from the latest complete checkpoint in --out; begin anew if there is none")
+                     ->group(where);
+  app.add_flag("--overwrite", o.overwrite, "Remove the checkpoints and the log of an earlier run in --out first")
+      ->excludes(resume)
+      ->group(where);
+
+  const auto model = "Model";
+  auto* init = app.add_option("--init", o.init, "Begin from this checkpoint (config.json and model.safetensors)")->group(model);
+  auto* config = app.add_option("--model-config", o.modelConfig, "Shape from a Hugging Face config.json")->excludes(init)->group(model);
+  const auto shape = [&](CLI::Option* option) { option->excludes(init)->excludes(config)->capture_default_str()->group(model); };
+  shape(app.add_option("--hidden", o.hidden, "Width of the model"));
+  shape(app.add_option("--layers", o.layers, "Layers"));
+  shape(app.add_option("--heads", o.heads, "Attention heads"));
+  shape(app.add_option("--kv-heads", o.kvHeads, "Key/value heads; 0: as heads"));
+  shape(app.add_option("--head-dim", o.headDim, "Width of a head; 0: hidden / heads"));
+  shape(app.add_option("--ffn", o.ffn, "Width of the gated MLP; 0: 8/3 of hidden, rounded up to a multiple of 32"));
+  app.add_flag("--untied", o.untied, "Give the output head a table of its own")->excludes(init)->excludes(config)->group(model);
+  shape(app.add_option("--rope-theta", o.ropeTheta, "Base of the rotary frequencies"));
+  shape(app.add_option("--norm-eps", o.normEps, "Epsilon of the norms"));
+
+  const auto amount = "Amount";
+  auto* steps = app.add_option("--steps", o.steps, "Optimizer steps")->check(CLI::PositiveNumber)->group(amount);
+  app.add_option("--tokens", o.tokens, "Tokens to train on, instead of --steps")
+      ->check(CLI::PositiveNumber)
+      ->excludes(steps)
+      ->group(amount);
+  app.add_option("--batch", o.batch, "Sequences of one micro-batch of one rank")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str()
+      ->group(amount);
+  app.add_option("--seq", o.seq, "Tokens of a sequence")->check(CLI::PositiveNumber)->capture_default_str()->group(amount);
+  app.add_option("--grad-accum", o.gradAccum, "Micro-batches of a step")->check(CLI::PositiveNumber)->capture_default_str()->group(amount);
+
+  const auto optimizer = "Optimizer (AdamW)";
+  app.add_option("--lr", o.lr, "Highest learning rate")->check(CLI::PositiveNumber)->capture_default_str()->group(optimizer);
+  app.add_option("--min-lr", o.minLr, "Learning rate at the end of the cosine")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(optimizer);
+  app.add_option("--warmup", o.warmup, "Steps of linear warm-up")->check(CLI::NonNegativeNumber)->capture_default_str()->group(optimizer);
+  app.add_option("--weight-decay", o.weightDecay, "Of matrices")->check(CLI::NonNegativeNumber)->capture_default_str()->group(optimizer);
+  app.add_option("--beta1", o.beta1, "Decay of the first moment")->capture_default_str()->group(optimizer);
+  app.add_option("--beta2", o.beta2, "Decay of the second moment")->capture_default_str()->group(optimizer);
+  app.add_option("--clip", o.clip, "Largest norm of the gradient; 0: no clipping")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(optimizer);
+  app.add_option("--seed", o.seed, "Of the initial weights and the order of the data")->capture_default_str()->group(optimizer);
+
+  const auto ranks = "Ranks and communication";
+  app.add_option("--ranks", o.ranks,
+                 "Start so many ranks on this machine (default: the ranks that mpirun, srun or torchrun started, else 1)")
+      ->check(CLI::PositiveNumber)
+      ->group(ranks);
+  app.add_option("--comm", o.comm,
+                 "How gradients travel: none, exact[-ALGO], int8[-ALGO] with ALGO ring, twoshot, oneshot or tree (default: exact; none "
+                 "with one rank)")
+      ->group(ranks);
+  app.add_option("--block", o.block, "Gradients that share a scale: a power of two from 32 to 4096")->capture_default_str()->group(ranks);
+  app.add_option("--min-bytes", o.minBytes, "Smaller buckets travel exactly")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str()
+      ->group(ranks);
+  app.add_option("--bucket-mb", o.bucketMb, "Gradients that travel together, in MiB at most (less in small models)")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str()
+      ->group(ranks);
+  app.add_option("--check-every", o.checkEvery,
+                 "Steps between proofs that all ranks hold the same weights, bit for bit; 0: only at the end")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(ranks);
+  app.add_option("--threads", o.threads, "Threads of each rank's matrix products; 0: this host's processors shared among its ranks")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(ranks);
+
+  const auto way = "On the way";
+  app.add_option("--eval-every", o.evalEvery, "Steps between measurements of the validation loss; 0: only at the end")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(way);
+  app.add_option("--eval-batches", o.evalBatches, "Batches of a measurement; 0: all validation text")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(way);
+  app.add_option("--save-every", o.saveEvery, "Steps between checkpoints; 0: only at the end")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(way);
+  app.add_option("--keep", o.keep, "Checkpoints to keep")->check(CLI::PositiveNumber)->capture_default_str()->group(way);
+  app.add_option("--print-every", o.printEvery, "Steps between progress lines; 0: none")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(way);
+}
+
+void checkTrainOptions(const TrainOptions& o) {
+  if (o.steps == 0 && o.tokens == 0) failTrain("say how long to train: --steps or --tokens");
+  if (o.minLr > o.lr) failTrain("--min-lr ", o.minLr, " is above --lr ", o.lr);
+  if (!o.comm.empty() && parseCommMode(o.comm).name == "none" && o.ranks > 1) {
+    failTrain("--comm none is for one rank; ", o.ranks, " ranks that do not exchange gradients would train ", o.ranks, " different models");
+  }
+  if (o.block < 32 || o.block > 4096 || (o.block & (o.block - 1)) != 0)
+    failTrain("--block ", o.block, " is not a power of two from 32 to 4096");
+}
+
+ModelConfig modelFromFlags(const TrainOptions& o, std::int64_t vocab) {
+  ModelConfig config;
+  config.vocab = vocab;
+  config.hidden = o.hidden;
+  config.layers = o.layers;
+  config.heads = o.heads;
+  config.kvHeads = o.kvHeads > 0 ? o.kvHeads : o.heads;
+  if (o.headDim == 0 && (o.heads <= 0 || o.hidden % o.heads != 0)) {
+    failTrain("--hidden ", o.hidden, " is not a multiple of --heads ", o.heads, "; choose others or give --head-dim");
+  }
+  config.headDim = o.headDim > 0 ? o.headDim : o.hidden / o.heads;
+  config.ffn = o.ffn > 0 ? o.ffn : ((o.hidden * 8 / 3 + 31) / 32) * 32;
+  config.maxSeq = o.seq;
+  config.ropeTheta = o.ropeTheta;
+  config.normEps = o.normEps;
+  config.tied = !o.untied;
+  return config;
+}
+
+std::int64_t totalSteps(const TrainOptions& o, int worldSize) {
+  if (o.steps > 0) return o.steps;
+  const std::int64_t stepTokens = o.batch * o.seq * o.gradAccum * worldSize;
+  return (o.tokens + stepTokens - 1) / stepTokens;
+}
+
+}  // namespace qccl::train

@@ -1,0 +1,92 @@
+// One rank's training run.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "app/checkpoints.hpp"
+#include "app/evaluation.hpp"
+#include "app/run_log.hpp"
+#include "app/train_options.hpp"
+#include "data/loader.hpp"
+#include "data/tokenizer.hpp"
+#include "model/error.hpp"
+#include "optimizer/adamw.hpp"
+#include "optimizer/schedule.hpp"
+#include "parallel/gradient_reducer.hpp"
+#include "parallel/group.hpp"
+
+namespace qccl::train {
+
+// A failure that all ranks have come to together; one sentence is enough.
+class AgreedError : public TrainError {
+ public:
+  AgreedError(int rank, const std::string& sentence) : TrainError(sentence), rank_(rank) {}
+  int rank() const { return rank_; }
+
+ private:
+  int rank_;
+};
+
+struct TrainOutcome {
+  std::int64_t step = 0;
+  bool interrupted = false;
+  double trainLoss = 0;  // of the last step
+  double valLoss = 0;
+  double wireBytesPerStep = 0;
+  double waitShare = 0;
+};
+
+// All ranks construct it with the same options, and call run() once; the group must outlive it. Throws TrainError.
+class TrainRun {
+ public:
+  TrainRun(const TrainOptions& options, Group& group, int threads);
+  TrainOutcome run();
+
+ private:
+  struct StepResult;
+
+  void openData();
+  void makeModel();
+  void agreeOnOptions();
+  void prepareRunFolder();
+  void restoreOrInitialize();
+  void shareState();
+  void logConfig();
+  StepResult step();
+  void afterStep(const StepResult& result);
+  void evaluateNow();
+  void checkReplicas();
+  void save();
+  std::int64_t readCheckpoint(const std::string& folder);
+  bool isMain() const { return group_.rank() == 0; }
+  [[noreturn]] void failTogether(const std::string& sentence) const;
+
+  const TrainOptions options_;
+  Group& group_;
+  CommMode mode_;
+  Checkpoints checkpoints_;
+  std::unique_ptr<Ops> ops_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<TokenFile> trainFile_;
+  std::unique_ptr<TokenFile> valFile_;
+  std::unique_ptr<Llama> model_;
+  std::unique_ptr<AdamW> optimizer_;
+  std::unique_ptr<Loader> loader_;
+  std::unique_ptr<GradientReducer> reducer_;
+  std::unique_ptr<RunLog> log_;  // on rank 0
+  ScheduleOptions schedule_;
+  std::int64_t step_ = 0;  // optimizer steps done
+  std::int64_t startStep_ = 0;
+  std::int64_t savedStep_ = -1;
+  std::int64_t evaluatedStep_ = -1;
+  EvaluationResult evaluation_;
+  // Of this process: for the summary and the time left.
+  double stepSeconds_ = 0;
+  double waitSeconds_ = 0;
+  double wireBytes_ = 0;
+  double smoothedSeconds_ = 0;
+};
+
+}  // namespace qccl::train

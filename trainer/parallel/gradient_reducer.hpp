@@ -1,0 +1,76 @@
+// Averages the gradients of all ranks while backward is still running.
+//
+// One thread a rank does all communication of a step: it takes the buckets in the order of the layout, waits until backward has finished
+// the bucket's parameters, and all-reduces it in place. So every rank makes the same calls in the same order whatever the timing, and the
+// result has the same bits in every run.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "parallel/bucket_layout.hpp"
+#include "parallel/comm_mode.hpp"
+#include "parallel/group.hpp"
+
+namespace qccl::train {
+
+struct ReducerOptions {
+  CommMode mode;
+  int blockElems = QCCL_UNDEF_INT;      // of the codec; QCCL_UNDEF_INT: the library's setting
+  std::uint64_t minBytes = UINT64_MAX;  // smaller buckets travel exactly; UINT64_MAX: the library's setting
+  std::size_t bucketBytes = std::size_t{4} << 20;
+};
+
+struct ReduceReport {
+  double waitSeconds = 0;       // that backward's thread waited for gradients after backward was done
+  double busySeconds = 0;       // that the communication thread spent inside all-reduces
+  std::uint64_t wireBytes = 0;  // that this rank sent
+};
+
+class GradientReducer {
+ public:
+  // `group` and `parameters` must outlive the reducer. Without communication (mode none, or one rank) the functions do nothing. Throws
+  // TrainError if mode is none and there are several ranks.
+  GradientReducer(Group& group, Parameters& parameters, const ReducerOptions& options);
+  // If a step is under way, the group is aborted, so that the other ranks do not wait for what will not come.
+  ~GradientReducer();
+  GradientReducer(const GradientReducer&) = delete;
+  GradientReducer& operator=(const GradientReducer&) = delete;
+
+  // The last micro-batch's backward is about to begin. From now to finish() the group belongs to the communication thread.
+  void begin();
+  // This parameter's gradient is final: for Llama::backward's onReady. Each parameter once between begin() and finish().
+  void ready(const Parameter& parameter);
+  // Waits until all gradients are averages over the ranks. Throws TrainError with the library's sentence if the communication failed.
+  ReduceReport finish();
+
+  const BucketLayout& layout() const { return layout_; }
+
+ private:
+  void run();
+  void reduceBuckets();
+  void reduce(const Bucket& bucket);
+
+  Group& group_;
+  Parameters& parameters_;
+  ReducerOptions options_;
+  BucketLayout layout_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::size_t> pending_;  // by bucket: parameters that are not final
+  bool running_ = false;              // between begin() and the end of the last bucket
+  bool stop_ = false;
+  std::exception_ptr failure_;
+  double busySeconds_ = 0;
+  std::uint64_t wireBytesBefore_ = 0;
+
+  bool inStep_ = false;  // between begin() and finish(); of the training thread
+  std::thread thread_;
+};
+
+}  // namespace qccl::train
