@@ -82,7 +82,10 @@ std::vector<Setting> readSettingTable() {
   qcclSettingInfo_t info;
   qcclResult_t result = qcclSuccess;
   for (int index = 0; (result = qcclGetSettingInfo(index, &info)) == qcclSuccess; ++index) {
-    settings.push_back({info.name, info.type, info.defaultValue, info.value, info.unit, info.allowed, info.doc, info.isSet != 0});
+    // A page that people paste into reports must not give the secret away.
+    const bool secret = std::string(info.name) == "QCCL_SECRET" && info.isSet != 0;
+    settings.push_back({info.name, info.type, info.defaultValue, secret ? "(set, not shown)" : info.value, info.unit, info.allowed,
+                        info.doc, info.isSet != 0});
   }
   // Row 0 exists, so a failure there is a bad value in the environment and not the end of the table.
   if (settings.empty()) check(result, "the settings");
