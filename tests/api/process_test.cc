@@ -1,0 +1,83 @@
+// Ranks as processes: the same bits as threads, and what the survivors learn when a rank dies or hangs.
+#include "support/process.hpp"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "all_reduce_cases.hpp"
+#include "rank_threads.hpp"
+
+namespace qccl::test {
+namespace {
+
+// Runs rank_program as `size` processes; `more` follows mode, id, rank and size on its command line.
+std::vector<ProcessResult> runRanks(const std::string& mode, int size, const std::vector<std::string>& more = {}) {
+  qcclUniqueId id;
+  EXPECT_EQ(qcclGetUniqueId(&id), qcclSuccess) << qcclGetLastError(nullptr);
+  std::vector<ProcessResult> results(static_cast<std::size_t>(size));
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < size; ++rank) {
+    threads.emplace_back([&, rank] {
+      std::vector<std::string> arguments = {QCCL_TEST_RANK_PROGRAM, mode, hexOf(id), std::to_string(rank), std::to_string(size)};
+      arguments.insert(arguments.end(), more.begin(), more.end());
+      results[static_cast<std::size_t>(rank)] = runProcess(arguments, {}, std::chrono::seconds(100));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return results;
+}
+
+class Processes : public testing::TestWithParam<int> {};
+
+TEST_P(Processes, GiveTheBitsThatThreadsGiveInEveryRun) {
+  const int size = GetParam();
+  std::vector<std::string> expected(static_cast<std::size_t>(size));
+  const RankThreads ranks("inproc", size);
+  ranks.run([&](int rank, qcclComm_t comm) {
+    for (const AllReduceCase& kind : allReduceCases()) {
+      char hash[32];
+      std::snprintf(hash, sizeof(hash), " %016llx\n", static_cast<unsigned long long>(kind.run(comm, rank)));
+      expected[static_cast<std::size_t>(rank)] += kind.name() + hash;
+    }
+  });
+  for (const std::string& text : expected) ASSERT_EQ(text, expected[0]) << "threads differ among themselves";
+  for (int run = 0; run < 2; ++run) {
+    for (const ProcessResult& result : runRanks("hash", size)) {
+      ASSERT_EQ(result.exitCode, 0) << result.out << result.err;
+      ASSERT_EQ(result.out, expected[0]) << "run " << run;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, Processes, testing::Values(1, 2, 3, 4, 5, 8));
+
+TEST(DeadRank, IsNamedOnEverySurvivor) {
+  const int victim = 1;
+  const auto results = runRanks("loop", 4, {std::to_string(victim), "kill"});
+  for (int rank = 0; rank < 4; ++rank) {
+    const ProcessResult& result = results[static_cast<std::size_t>(rank)];
+    EXPECT_FALSE(result.timedOut);
+    if (rank == victim) {
+      EXPECT_EQ(result.exitCode, 128 + 9);
+    } else {
+      EXPECT_EQ(result.exitCode, 100 + qcclRemoteError) << result.out << result.err;
+      EXPECT_NE(result.out.find("rank 1"), std::string::npos) << result.out;
+    }
+  }
+}
+
+TEST(HungRank, EndsInATimeoutThatNamesItOnEveryRank) {
+  const int victim = 2;
+  const auto results = runRanks("loop", 4, {std::to_string(victim), "hang"});
+  for (const ProcessResult& result : results) {
+    EXPECT_FALSE(result.timedOut);
+    EXPECT_EQ(result.exitCode, 100 + qcclTimeout) << result.out << result.err;
+    EXPECT_NE(result.out.find("rank 2"), std::string::npos) << result.out;
+    EXPECT_NE(result.out.find("allreduce(count=200000"), std::string::npos) << result.out;
+    EXPECT_NE(result.out.find("#21"), std::string::npos) << result.out;
+  }
+}
+
+}  // namespace
+}  // namespace qccl::test
