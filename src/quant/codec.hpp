@@ -1,8 +1,8 @@
 // INT8 symmetric: the scalar definition, once, for host and device. Every fast version must give these bits.
 //
-// A block with largest magnitude a is coded as q = round(x * 127 / a) and decoded as q * a / 127. The scale that travels is a itself: it is exact in FP32 even where a / 127 would
-// be denormal. Blocks with a < 2^-96 are scaled by 2^96 while they are coded and decoded, which is exact, so that neither 127 / a overflows nor a / 127 loses
-// bits: precision is relative at any magnitude, down to one denormal.
+// A block with largest magnitude a is coded as q = round(x * 127 / a) and decoded as q * a / 127. The scale that travels is a itself: it is
+// exact in FP32 even where a / 127 would be denormal. Blocks with a < 2^-96 are scaled by 2^96 while they are coded and decoded, which is
+// exact, so that neither 127 / a overflows nor a / 127 loses bits: precision is relative at any magnitude, down to one denormal.
 //
 // Every operation below is one IEEE operation, rounded to nearest even; fmaf is fused where it says so and nowhere else.
 #pragma once
@@ -17,10 +17,10 @@ namespace qccl::quant {
 
 inline constexpr float kInt8Max = 127.0f;
 inline constexpr std::uint32_t kTinyBits = (127u - 96u) << 23;  // 2^-96
-inline constexpr std::uint32_t kNanScaleBits = 0x7fc00000u;      // the scale of a block that held NaN or Inf
+inline constexpr std::uint32_t kNanScaleBits = 0x7fc00000u;     // the scale of a block that held NaN or Inf
 
-// The bits of |x|. Compared as integers they order like the magnitudes, with NaN above Inf above everything finite, so one integer maximum over a block finds both its
-// largest magnitude and whether it is finite.
+// The bits of |x|. Compared as integers they order like the magnitudes, with NaN above Inf above everything finite, so one integer maximum
+// over a block finds both its largest magnitude and whether it is finite.
 QCCL_HD std::uint32_t magnitudeBits(float x) { return bitsOf(x) & 0x7fffffffu; }
 
 // The largest finite FP32 value is stored as its predecessor: 127 * (FLT_MAX / 127) would round to infinity. No other value does that.

@@ -1,7 +1,8 @@
-// Conversions between FP32 and the shorter floating types, by integer arithmetic alone: the same bits on every machine, to nearest even, NaN stays NaN.
+// Conversions between FP32 and the shorter floating types, by integer arithmetic alone: the same bits on every machine, to nearest even.
+// NaN stays NaN: quiet, with its sign and, in the 16-bit types, the upper bits of its payload, as processors convert it.
 //
-// Overflow goes to infinity, and to NaN in E4M3, which has no infinity: a sum that left the range must be seen by whoever looks for non-finite values, so nothing
-// saturates. Denormals are kept.
+// Overflow goes to infinity, and to NaN in E4M3, which has no infinity: a sum that left the range must be seen by whoever looks for
+// non-finite values, so nothing saturates. Denormals are kept.
 #pragma once
 
 #include <bit>
@@ -42,7 +43,7 @@ QCCL_HD std::uint16_t toFloat16(float x) {
   // Below 2^-14 the addition of 0.5 leaves the rounded denormal in the low bits of the sum.
   const std::uint32_t denormal = bitsOf(floatFromBits(magnitude) + 0.5f) - 0x3f000000u;
   const std::uint32_t finite = magnitude < 0x38800000u ? denormal : normal;
-  const std::uint32_t overflow = magnitude > kInfBits ? 0x7e00u : 0x7c00u;
+  const std::uint32_t overflow = magnitude > kInfBits ? 0x7e00u | ((magnitude >> 13) & 0x3ffu) : 0x7c00u;
   return static_cast<std::uint16_t>(sign | (magnitude >= 0x477ff000u ? overflow : finite));
 }
 

@@ -7,8 +7,8 @@
 
 namespace qccl::quant {
 
-#define QCCL_DECLARE_ISA(isa) \
-  namespace isa {             \
+#define QCCL_DECLARE_ISA(isa)                              \
+  namespace isa {                                          \
   extern const CodecKernels kFloat32, kBfloat16, kFloat16; \
   }
 QCCL_DECLARE_ISA(baseline)
@@ -28,7 +28,8 @@ struct IsaRow {
   const CodecKernels* float16;
 };
 
-#define QCCL_ISA_ROW(isa, supported) {#isa, supported, &isa::kFloat32, &isa::kBfloat16, &isa::kFloat16}
+#define QCCL_ISA_ROW(isa, supported) \
+  { #isa, supported, &isa::kFloat32, &isa::kBfloat16, &isa::kFloat16 }
 // Best first.
 const IsaRow kIsas[] = {
 #if defined(__x86_64__)
@@ -37,7 +38,7 @@ const IsaRow kIsas[] = {
                    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
                  }),
-    QCCL_ISA_ROW(avx2, [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }),
+    QCCL_ISA_ROW(avx2, [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"); }),
 #endif
     QCCL_ISA_ROW(baseline, [] { return true; }),
 };
@@ -61,10 +62,14 @@ const IsaRow& chosenIsa() {
 
 const CodecKernels* select(const IsaRow& row, qcclDataType_t dtype) {
   switch (dtype) {
-    case qcclFloat32: return row.float32;
-    case qcclBfloat16: return row.bfloat16;
-    case qcclFloat16: return row.float16;
-    default: return nullptr;
+    case qcclFloat32:
+      return row.float32;
+    case qcclBfloat16:
+      return row.bfloat16;
+    case qcclFloat16:
+      return row.float16;
+    default:
+      return nullptr;
   }
 }
 

@@ -1,7 +1,8 @@
-// Everything that touches elements on the host, as tables of functions: codec kernels (packed codes <-> values) and reduce kernels (arithmetic of the exact path).
-// One table for each instruction set, chosen at run time; all give the oracle's bits (reference.hpp).
+// Everything that touches elements on the host, as tables of functions: codec kernels (packed codes <-> values) and reduce kernels
+// (arithmetic of the exact path). One table for each instruction set, chosen at run time; all give the oracle's bits (reference.hpp).
 //
-// Lengths are elements. Value pointers need the alignment of their type only. Packed pointers are aligned to kSectionAlign. Source and destination never overlap.
+// Lengths are elements. Value pointers need the alignment of their type only. Packed pointers are aligned to kSectionAlign. Source and
+// destination never overlap.
 #pragma once
 
 #include <qccl/qccl.h>
@@ -17,7 +18,7 @@ namespace qccl::quant {
 struct EncodeOptions {
   std::size_t blockElems = 256;
   bool stochastic = false;
-  std::uint64_t noiseKey = 0;       // noise.hpp; unused unless stochastic
+  std::uint64_t noiseKey = 0;        // noise.hpp; unused unless stochastic
   std::uint64_t firstElemIndex = 0;  // index of the first element for the noise
 };
 
@@ -53,8 +54,8 @@ const CodecKernels* codecKernels(qcclDataType_t dtype);
 // Valid for every type and operation; Avg accumulates like Sum.
 const ReduceKernels& reduceKernels(qcclDataType_t dtype, qcclRedOp_t op);
 
-// The instruction set in use: "avx512", "avx2" or "baseline"; the processor's best unless QCCL_KERNELS asks for another. Throws Error(qcclInvalidArgument) if the
-// processor cannot run what was asked for. Decided at first use in a process.
+// The instruction set in use: "avx512", "avx2" or "baseline"; the processor's best unless QCCL_KERNELS asks for another. Throws
+// Error(qcclInvalidArgument) if the processor cannot run what was asked for. Decided at first use in a process.
 const char* kernelIsa();
 
 // The tables of one instruction set, for tests and benchmarks: nullptr if the processor cannot run it.

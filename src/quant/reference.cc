@@ -54,7 +54,8 @@ void storeElem(qcclDataType_t dtype, void* x, std::size_t i, float value) {
   std::memcpy(bytes + 2 * i, &bits, 2);
 }
 
-void referenceEncode(qcclDataType_t dtype, const void* x, std::size_t elems, const EncodeOptions& options, void* packed, EncodeCounts* counts) {
+void referenceEncode(qcclDataType_t dtype, const void* x, std::size_t elems, const EncodeOptions& options, void* packed,
+                     EncodeCounts* counts) {
   auto* bytes = static_cast<unsigned char*>(packed);
   std::memset(bytes, 0, packedBytes(elems, options.blockElems));
   for (std::size_t block = 0; block < divideUp(elems, options.blockElems); ++block) {

@@ -1,11 +1,12 @@
-// The wire format of quantized values, version 1. It is also the storage format: a packed buffer can be sent as it lies. docs/wire_format.md says the same in words;
-// change both together, and kWireFormatVersion with them.
+// The wire format of quantized values, version 1. It is also the storage format: a packed buffer can be sent as it lies.
+// docs/wire_format.md says the same in words; change both together, and kWireFormatVersion with them.
 //
-// A packed buffer holds `elems` values in blocks of `blockElems`, the last block possibly shorter. Blocks are grouped into frames of kFrameBlocks, the last frame possibly
-// shorter. A frame with k blocks and n values is
+// A packed buffer holds `elems` values in blocks of `blockElems`, the last block possibly shorter. Blocks are grouped into frames of
+// kFrameBlocks, the last frame possibly shorter. A frame with k blocks and n values is
 //     k scales, 4 bytes each (FP32, little-endian: the largest magnitude of the block, or NaN), padded with zeros to a multiple of 16 bytes
 //     n codes, 1 byte each (two's complement, -127..127), padded with zeros to a multiple of 16 bytes
-// so every section of a buffer aligned to 16 bytes is aligned to 16 bytes, every run of whole frames is contiguous, and scales travel with their codes.
+// so every section of a buffer aligned to 16 bytes is aligned to 16 bytes, every run of whole frames is contiguous, and scales travel with
+// their codes.
 #pragma once
 
 #include <cstddef>

@@ -60,7 +60,8 @@ struct Min {
   }
 };
 
-// Elements are read and written through memcpy: user buffers have the alignment of their type, staging is aligned, and the compiler makes plain vector accesses of it.
+// Elements are read and written through memcpy: user buffers have the alignment of their type, staging is aligned, and the compiler makes
+// plain vector accesses of it.
 template <typename V>
 V get(const void* p, std::size_t i) {
   V v;
@@ -113,8 +114,12 @@ void divide(void* accumulator, std::size_t elems, int by) {
 
 template <typename T, typename Op>
 constexpr ReduceKernels makeKernels() {
-  return {sizeof(typename T::Stored), sizeof(typename T::Acc), std::is_same_v<typename T::Stored, typename T::Acc>,
-          load<T>,                    accumulate<T, Op>,       store<T>,
+  return {sizeof(typename T::Stored),
+          sizeof(typename T::Acc),
+          std::is_same_v<typename T::Stored, typename T::Acc>,
+          load<T>,
+          accumulate<T, Op>,
+          store<T>,
           divide<T>};
 }
 
@@ -126,11 +131,16 @@ const ReduceKernels& forType(qcclRedOp_t op) {
   static constexpr ReduceKernels min = makeKernels<T, Min>();
   switch (op) {
     case qcclSum:
-    case qcclAvg: return sum;
-    case qcclProd: return prod;
-    case qcclMax: return max;
-    case qcclMin: return min;
-    default: break;
+    case qcclAvg:
+      return sum;
+    case qcclProd:
+      return prod;
+    case qcclMax:
+      return max;
+    case qcclMin:
+      return min;
+    default:
+      break;
   }
   fail(qcclInvalidArgument, "unknown reduction operation ", static_cast<int>(op), "; use qcclSum, qcclProd, qcclMax, qcclMin or qcclAvg");
 }
@@ -139,19 +149,32 @@ const ReduceKernels& forType(qcclRedOp_t op) {
 
 const ReduceKernels& reduceKernels(qcclDataType_t dtype, qcclRedOp_t op) {
   switch (dtype) {
-    case qcclInt8: return forType<Plain<std::int8_t, std::int8_t>>(op);
-    case qcclUint8: return forType<Plain<std::uint8_t, std::uint8_t>>(op);
-    case qcclInt32: return forType<Plain<std::int32_t, std::int32_t>>(op);
-    case qcclUint32: return forType<Plain<std::uint32_t, std::uint32_t>>(op);
-    case qcclInt64: return forType<Plain<std::int64_t, std::int64_t>>(op);
-    case qcclUint64: return forType<Plain<std::uint64_t, std::uint64_t>>(op);
-    case qcclFloat16: return forType<Float16>(op);
-    case qcclFloat32: return forType<Plain<float, float>>(op);
-    case qcclFloat64: return forType<Plain<double, double>>(op);
-    case qcclBfloat16: return forType<Bfloat16>(op);
-    case qcclFloat8e4m3: return forType<E4m3>(op);
-    case qcclFloat8e5m2: return forType<E5m2>(op);
-    default: break;
+    case qcclInt8:
+      return forType<Plain<std::int8_t, std::int8_t>>(op);
+    case qcclUint8:
+      return forType<Plain<std::uint8_t, std::uint8_t>>(op);
+    case qcclInt32:
+      return forType<Plain<std::int32_t, std::int32_t>>(op);
+    case qcclUint32:
+      return forType<Plain<std::uint32_t, std::uint32_t>>(op);
+    case qcclInt64:
+      return forType<Plain<std::int64_t, std::int64_t>>(op);
+    case qcclUint64:
+      return forType<Plain<std::uint64_t, std::uint64_t>>(op);
+    case qcclFloat16:
+      return forType<Float16>(op);
+    case qcclFloat32:
+      return forType<Plain<float, float>>(op);
+    case qcclFloat64:
+      return forType<Plain<double, double>>(op);
+    case qcclBfloat16:
+      return forType<Bfloat16>(op);
+    case qcclFloat8e4m3:
+      return forType<E4m3>(op);
+    case qcclFloat8e5m2:
+      return forType<E5m2>(op);
+    default:
+      break;
   }
   fail(qcclInvalidArgument, "unknown data type ", static_cast<int>(dtype), "; see qcclDataType_t");
 }

@@ -1,0 +1,133 @@
+// The value types and the inner loops of the host codec kernels, one element at a time, in the namespace QCCL_KERNEL_ISA. The baseline uses
+// them as they are; the vector instruction sets use them for what is left after whole vectors (codec_vector_loops.inc.hpp), so that a
+// formula stands here and in codec.hpp and nowhere else.
+#include <cstddef>
+#include <cstdint>
+
+#include "quant/codec.hpp"
+
+namespace qccl::quant::QCCL_KERNEL_ISA {
+namespace {
+
+struct F32 {
+  using Bits = std::uint32_t;
+  static constexpr std::size_t kBytes = 4;
+  static QCCL_HD float widen(Bits bits) { return floatFromBits(bits); }
+  static QCCL_HD Bits narrow(float x) { return bitsOf(x); }
+};
+
+template <float (*kFrom)(std::uint16_t), std::uint16_t (*kTo)(float)>
+struct Short16 {
+  using Bits = std::uint16_t;
+  static constexpr std::size_t kBytes = 2;
+  static QCCL_HD float widen(Bits bits) { return kFrom(bits); }
+  static QCCL_HD Bits narrow(float x) { return kTo(x); }
+};
+using Bf16 = Short16<fromBfloat16, toBfloat16>;
+using F16 = Short16<fromFloat16, toFloat16>;
+
+template <typename T>
+QCCL_HD typename T::Bits bitsAt(const unsigned char* p, std::size_t i) {
+  typename T::Bits bits;
+  __builtin_memcpy(&bits, p + T::kBytes * i, T::kBytes);
+  return bits;
+}
+
+template <typename T>
+QCCL_HD float valueAt(const unsigned char* p, std::size_t i) {
+  return T::widen(bitsAt<T>(p, i));
+}
+
+template <typename T>
+QCCL_HD void storeAt(unsigned char* p, std::size_t i, float x) {
+  const typename T::Bits bits = T::narrow(x);
+  __builtin_memcpy(p + T::kBytes * i, &bits, T::kBytes);
+}
+
+// Adding 1.5 * 2^23 rounds a value of magnitude below 2^22 to nearest even and leaves it, in two's complement, in the low bits: rintf and
+// the conversion in one operation that every instruction set has.
+QCCL_HD std::int8_t nearestCode(const Int8Encoder& encoder, float x) {
+  return static_cast<std::int8_t>(bitsOf(encoder.scaled(x) + 0x1.8p23f));
+}
+
+// fmaf(a, b, c) where the processor may have no fused instruction and libm's function would cost ten times as much. `a` is a code times a
+// power of two.
+//
+// The product of 7 and 24 significant bits is exact in double. Its sum with c is rounded to odd: truncated, and the last bit set if
+// anything was cut off (`tail`, which is exact by Knuth's two-sum, nothing here being near double's limits). A number rounded to odd with
+// 53 >= 24 + 2 bits and then to nearest in FP32, normal or denormal, is rounded as if once (Boldo and Melquiond, "Emulation of FMA and
+// correctly rounded sums: proved algorithms using rounding to odd", 2008). Infinite and NaN sums have a NaN tail and stay as they are.
+QCCL_HD float multiplyAdd(float a, float b, float c) {
+#if defined(__FP_FAST_FMAF)
+  return fmaf(a, b, c);
+#else
+  const double product = static_cast<double>(a) * static_cast<double>(b);
+  const double addend = static_cast<double>(c);
+  const double sum = product + addend;
+  const double addendSeen = sum - product;
+  const double tail = (product - (sum - addendSeen)) + (addend - addendSeen);
+  const std::uint64_t inexact = __builtin_fabs(tail) > 0.0 ? 1 : 0;
+  const std::uint64_t sumBits = std::bit_cast<std::uint64_t>(sum);
+  const std::uint64_t roundedAway = ((sumBits ^ std::bit_cast<std::uint64_t>(tail)) >> 63) & inexact;
+  return static_cast<float>(std::bit_cast<double>((sumBits - roundedAway) | inexact));
+#endif
+}
+
+// Each of these does elements [first, elems) of a block.
+struct ScalarLoops {
+  // The largest magnitudeBits of a block. In the 16-bit types the bit patterns of magnitudes order as the values do, so the maximum is
+  // taken before it is widened, at twice the lanes.
+  template <typename T>
+  static QCCL_HD std::uint32_t maxMagnitude(const unsigned char* x, std::size_t elems) {
+    using Bits = typename T::Bits;
+    constexpr Bits kMagnitude = static_cast<Bits>(static_cast<Bits>(~Bits{0}) >> 1);
+    Bits maxBits = 0;
+    for (std::size_t i = 0; i < elems; ++i) {
+      const Bits bits = static_cast<Bits>(bitsAt<T>(x, i) & kMagnitude);
+      maxBits = bits > maxBits ? bits : maxBits;
+    }
+    return bitsOf(T::widen(maxBits));
+  }
+
+  template <typename T>
+  static QCCL_HD void encodeNearest(const unsigned char* x, std::size_t first, std::size_t elems, const Int8Encoder& encoder,
+                                    unsigned char* codes) {
+    for (std::size_t i = first; i < elems; ++i) codes[i] = static_cast<unsigned char>(nearestCode(encoder, valueAt<T>(x, i)));
+  }
+
+  // The noise of element i is uniformNoise(key, firstIndex + i).
+  template <typename T>
+  static QCCL_HD void encodeStochastic(const unsigned char* x, std::size_t first, std::size_t elems, const Int8Encoder& encoder,
+                                       std::uint64_t key, std::uint64_t firstIndex, unsigned char* codes) {
+    // In two steps, because only the second gains from vectors where there is no vector product of 64 bits.
+    constexpr std::size_t kStep = 32;
+    float noise[kStep];
+    for (std::size_t at = first; at < elems; at += kStep) {
+      const std::size_t n = elems - at < kStep ? elems - at : kStep;
+      for (std::size_t i = 0; i < n; ++i) {
+        std::uint64_t index = firstIndex + at + i;
+        __asm__("" : "+r"(index));  // keeps the compiler from vectorizing with emulated 64-bit products, three times slower
+        noise[i] = uniformNoise(key, index);
+      }
+      for (std::size_t i = 0; i < n; ++i) {
+        codes[at + i] = static_cast<unsigned char>(encoder.stochastic(valueAt<T>(x, at + i), noise[i]));
+      }
+    }
+  }
+
+  template <typename T>
+  static QCCL_HD void decode(const std::int8_t* __restrict codes, std::size_t first, std::size_t elems, const Int8Decoder& decoder,
+                             unsigned char* __restrict out) {
+    for (std::size_t i = first; i < elems; ++i) storeAt<T>(out, i, decoder.decode(codes[i]));
+  }
+
+  static QCCL_HD void decodeAdd(const std::int8_t* __restrict codes, std::size_t first, std::size_t elems, const Int8Decoder& decoder,
+                                float* __restrict sum) {
+    for (std::size_t i = first; i < elems; ++i) {
+      sum[i] = multiplyAdd(static_cast<float>(codes[i]) * decoder.post, decoder.multiplier, sum[i]);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace qccl::quant::QCCL_KERNEL_ISA
