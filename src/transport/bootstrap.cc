@@ -18,19 +18,32 @@ namespace {
 
 constexpr std::chrono::milliseconds kLongestLinkTimeout{20000};
 
-// The hub of a communicator whose ranks share this process: made by the first that asks, gone with the last that uses it.
-std::shared_ptr<InprocHub> sharedHub(const RoomId& room, int size) {
+// What the ranks of a communicator share when they share this process.
+struct SharedPlace {
+  std::shared_ptr<InprocHub> hub;
+  std::shared_ptr<InprocGroup> group;
+};
+
+// Made by the first rank that asks; the map's hold ends when all have one (dropSharedPlace).
+std::mutex& placesMutex() {
   static std::mutex& mutex = *new std::mutex;
-  static auto& hubs = *new std::map<RoomId, std::weak_ptr<InprocHub>>;
-  const std::lock_guard lock(mutex);
-  std::erase_if(hubs, [](const auto& entry) { return entry.second.expired(); });
-  std::weak_ptr<InprocHub>& entry = hubs[room];
-  std::shared_ptr<InprocHub> hub = entry.lock();
-  if (hub == nullptr) {
-    hub = makeInprocHub(size);
-    entry = hub;
-  }
-  return hub;
+  return mutex;
+}
+std::map<RoomId, SharedPlace>& places() {
+  static auto& map = *new std::map<RoomId, SharedPlace>;
+  return map;
+}
+
+SharedPlace sharedPlace(const RoomId& room, int size) {
+  const std::lock_guard lock(placesMutex());
+  SharedPlace& place = places()[room];
+  if (place.hub == nullptr) place = {makeInprocHub(size), makeInprocGroup(size)};
+  return place;
+}
+
+void dropSharedPlace(const RoomId& room) {
+  const std::lock_guard lock(placesMutex());
+  places().erase(room);
 }
 
 // What each rank tells the others: the process it lives in, and the transport it was asked to use.
@@ -61,6 +74,23 @@ std::string agreeOnTransport(const std::vector<std::string>& offers) {
   return elsewhere.empty() ? "inproc" : "ucx";
 }
 
+// For ranks that turn out to share this process: the connections have done their part once all hold the shared place.
+Membership meetInProcess(const RoomId& room, Control& control, Deadline deadline) {
+  Membership member;
+  try {
+    const SharedPlace place = sharedPlace(room, control.size());
+    member.control = makeInprocControl(place.group, control.rank());
+    member.transport = makeInprocTransport(place.hub, control.rank());
+    control.allGather("", deadline);
+  } catch (...) {
+    dropSharedPlace(room);
+    throw;
+  }
+  dropSharedPlace(room);
+  control.leave(deadline);
+  return member;
+}
+
 }  // namespace
 
 std::chrono::milliseconds linkTimeout(const Settings& settings) {
@@ -82,19 +112,18 @@ Membership joinTcp(const qcclUniqueId& id, int rank, int size, const Settings& s
     fail(qcclInvalidArgument, "rank ", rank, " was asked for in a communicator of ", size, " ranks; ranks are 0 to ", size - 1);
   const UniqueIdFields fields = decodeUniqueId(id);
   const Deadline deadline = Deadline::in(std::chrono::milliseconds(settings.timeoutMs));
+  std::unique_ptr<Control> control = TcpControl::join(fields, rank, size, deadline, linkTimeout(settings));
   Membership member;
-  member.control = TcpControl::join(fields, rank, size, deadline, linkTimeout(settings));
   try {
-    const std::string transport = agreeOnTransport(member.control->allGather(encodeOffer(settings.transport), deadline));
-    if (transport == "inproc") {
-      member.transport = makeInprocTransport(sharedHub(roomOf(fields.secret), size), rank);
+    if (agreeOnTransport(control->allGather(encodeOffer(settings.transport), deadline)) == "inproc") {
+      member = meetInProcess(roomOf(fields.secret), *control, deadline);
     } else {
-      member.transport = makeUcxTransport(*member.control, settings, deadline);
+      member.transport = makeUcxTransport(*control, settings, deadline);
+      control->allGather("", deadline);  // every worker can be reached before the first message, and before the first rank leaves
+      member.control = std::move(control);
     }
-    // A hub that is shared, or a worker that others reach, must be there before the first message and before the first rank leaves.
-    member.control->allGather("", deadline);
   } catch (const Error& error) {
-    member.control->fail({error.code(), rank, error.what()});
+    if (control != nullptr) control->fail({error.code(), rank, error.what()});
     throw;
   }
   log(LogLevel::info, "rank ", rank, " of ", size, " joined over ", fields.address.text(), ", transport ", member.transport->name());

@@ -13,7 +13,7 @@ namespace qccl::transport {
 
 // Starts a rendezvous in this process and returns the id that leads to it. The rendezvous waits settings.timeoutMs for the ranks, then
 // tells those that came who is missing. Once they have met it is the root of their control channel until all have left, so this process
-// must live until then. The address is chosen by settings.interfaceName. Throws Error.
+// must live until then (not when all ranks live in this process). The address is chosen by settings.interfaceName. Throws Error.
 qcclUniqueId makeUniqueId(const Settings& settings, std::function<void()> onMeetingEnd = {});
 
 // Joins as rank `rank` of `size`: meets the others (bounded by settings.timeoutMs), agrees with them on the transport (settings.transport;
