@@ -9,8 +9,8 @@
 namespace qccl::train {
 
 struct CpuOpsOptions {
-  // Threads of each matrix product; a setting of the whole process (the last CpuOps made decides). Results are repeatable for any number,
-  // and the same for every number where the BLAS library makes them so (OpenBLAS does not).
+  // Threads of each matrix product; a setting of the whole process (the last CpuOps made decides). Where the BLAS library is not OpenBLAS,
+  // its own environment variables decide instead.
   int blasThreads = 1;
 };
 
