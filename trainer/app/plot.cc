@@ -62,6 +62,15 @@ std::string lossRange(const std::vector<RunCurves>& runs) {
   return range.str();
 }
 
+long long lastStep(const std::vector<RunCurves>& runs) {
+  long long last = 1;
+  for (const RunCurves& run : runs) {
+    if (!run.trainLoss.empty()) last = std::max(last, run.trainLoss.rbegin()->first);
+    if (!run.valLoss.empty()) last = std::max(last, run.valLoss.rbegin()->first);
+  }
+  return last;
+}
+
 }  // namespace
 
 std::string plotScript(const std::vector<RunCurves>& runs, const std::string& path, const PlotOptions& options) {
@@ -77,6 +86,7 @@ std::string plotScript(const std::vector<RunCurves>& runs, const std::string& pa
       << " font 'sans,11' background '#ffffff'\n"
       << "set output " << gnuplotQuoted(path) << "\n"
       << "set border 3 lc rgb '#606060'\nset tics nomirror\nset grid ytics lc rgb '#e4e4e4' lw 1\n"
+      << "set xrange [0:" << lastStep(runs) << "]\n"
       << "set key top right reverse Left samplen 2\nset lmargin 10\nset rmargin 3\n";
   if (two) out << "set multiplot\nset origin 0,0.34\nset size 1,0.66\n";
   out << "set title " << gnuplotQuoted(options.title) << "\nset ylabel 'loss (nats a token)'\n"
