@@ -123,7 +123,7 @@ Membership joinTcp(const qcclUniqueId& id, int rank, int size, const Settings& s
       member.control = std::move(control);
     }
   } catch (const Error& error) {
-    if (control != nullptr) control->fail({error.code(), rank, error.what()});
+    if (control != nullptr) control->fail({error.code(), rank, strCat("rank ", rank, " could not join: ", error.what())});
     throw;
   }
   log(LogLevel::info, "rank ", rank, " of ", size, " joined over ", fields.address.text(), ", transport ", member.transport->name());

@@ -193,12 +193,11 @@ ProcessResult signalLauncher(const std::string& signal) {
   const TemporaryFolder folder;
   const std::string script = R"sh(out="$1/out"; shift; signal=$1; shift
 "$@" > "$out" & launcher=$!
-while [ "$(grep -c '^launch ' "$out")" -lt 2 ];
-  do sleep 0.02;
-  done kill - s $signal $launcher;
-  wait $launcher;
-  code = $ ? cat "$out"; exit $code)sh";
-  std::vector<std::string> command = {"/bin/sh", "-c", script, "launch", folder.path(), signal};
+while [ "$(grep -c '^launch ' "$out")" -lt 2 ]; do sleep 0.02; done
+kill -s $signal $launcher; wait $launcher; code=$?
+cat "$out"; exit $code)sh";
+  // A shell's background programs ignore SIGINT unless told otherwise.
+  std::vector<std::string> command = {"/bin/sh", "-c", script, "launch", folder.path(), signal, "/usr/bin/env", "--default-signal=INT"};
   for (const std::string& word : rankCommand({}, {"local", "2", "launched", "sleep"})) command.push_back(word);
   return runProcess(command);
 }

@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
+#include <stdexcept>
+#include <thread>
 
 #include "core/error.hpp"
 #include "rank_processes.hpp"
@@ -67,6 +70,14 @@ class TwoHosts : public testing::Test {
         if (result.exitCode != 0) {
           *why = result.err;
           return false;
+        }
+      }
+      // The kernel reports the link a little after the interfaces are up.
+      for (std::size_t i = 0; i < 2; ++i) {
+        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        while (ip({"-n", hosts_[i], "link", "show", cables_[i]}).out.find("state UP") == std::string::npos) {
+          if (std::chrono::steady_clock::now() >= end) throw std::runtime_error("the cable between the namespaces has no link");
+          std::this_thread::sleep_for(std::chrono::milliseconds(10));
         }
       }
       return true;

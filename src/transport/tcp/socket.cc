@@ -25,6 +25,7 @@ struct InterfaceAddress {
   std::string name;
   SocketAddress address;
   bool loopback = false;
+  bool running = false;  // has a link
 };
 
 int preference(const InterfaceAddress& candidate) {
@@ -39,11 +40,12 @@ std::vector<InterfaceAddress> interfaceAddresses() {
   const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> owner(list, freeifaddrs);
   std::vector<InterfaceAddress> found;
   for (const ifaddrs* at = list; at != nullptr; at = at->ifa_next) {
-    if (at->ifa_addr == nullptr || (at->ifa_flags & IFF_UP) == 0 || (at->ifa_flags & IFF_RUNNING) == 0) continue;
+    if (at->ifa_addr == nullptr || (at->ifa_flags & IFF_UP) == 0) continue;
     const int family = at->ifa_addr->sa_family;
     if (family != AF_INET && family != AF_INET6) continue;
     const socklen_t bytes = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-    found.push_back({at->ifa_name, SocketAddress(at->ifa_addr, bytes), (at->ifa_flags & IFF_LOOPBACK) != 0});
+    found.push_back(
+        {at->ifa_name, SocketAddress(at->ifa_addr, bytes), (at->ifa_flags & IFF_LOOPBACK) != 0, (at->ifa_flags & IFF_RUNNING) != 0});
   }
   return found;
 }
@@ -119,7 +121,8 @@ SocketAddress chooseListenAddress(const Settings& settings) {
     return named.address;
   }
   const std::vector<InterfaceAddress> all = interfaceAddresses();
-  const auto first = std::find_if(all.begin(), all.end(), [](const InterfaceAddress& candidate) { return !candidate.loopback; });
+  const auto first =
+      std::find_if(all.begin(), all.end(), [](const InterfaceAddress& candidate) { return !candidate.loopback && candidate.running; });
   if (first == all.end()) return *SocketAddress::parse("127.0.0.1");
   const InterfaceAddress* best = &*first;
   for (const InterfaceAddress& candidate : all) {

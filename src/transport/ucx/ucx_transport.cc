@@ -72,12 +72,6 @@ class UcxRequest : public Request {
     static_cast<void>(std::exchange(request_, nullptr));  // leaked: freeing it under UCX's hands would be worse
   }
 
-  [[noreturn]] void failStatus(const char* what) const {
-    if (worker_->peerStatus(peer_) != UCS_OK) worker_->failPeer(peer_);
-    fail(qcclRemoteError, what, " rank ", peer_, " (tag ", tag_, ", ", bytes_, " bytes) failed: UCX says \"",
-         ucx().ucs_status_string(status_), "\"");
-  }
-
   const WorkerPtr worker_;
   const int peer_;
   const Tag tag_;
@@ -89,7 +83,10 @@ class UcxRequest : public Request {
 class UcxSend final : public UcxRequest {
  public:
   UcxSend(WorkerPtr worker, int peer, Tag tag, const void* data, std::size_t bytes) : UcxRequest(std::move(worker), peer, tag, bytes) {
-    if (worker_->peerStatus(peer) != UCS_OK) worker_->failPeer(peer);
+    if (worker_->peerStatus(peer) != UCS_OK) {
+      finish(worker_->peerStatus(peer));
+      return;
+    }
     const ucp_request_param_t params{};
     start(ucx().ucp_tag_send_nbx(worker_->endpoint(peer), data, bytes, wireTag(worker_->rank(), tag), &params));
   }
@@ -100,9 +97,9 @@ class UcxSend final : public UcxRequest {
 
   bool poll() override {
     const ucs_status_t status = step();
-    if (status == UCS_INPROGRESS) return false;
-    if (status != UCS_OK) failStatus("sending to");
-    return true;
+    if (status == UCS_INPROGRESS || status == UCS_OK) return status == UCS_OK;
+    worker_->reportLoss(peer_, status);
+    return false;
   }
 };
 
@@ -128,16 +125,14 @@ class UcxReceive final : public UcxRequest {
 
   bool poll() override {
     const ucs_status_t status = step();
-    if (status == UCS_INPROGRESS) {
-      if (worker_->peerStatus(peer_) != UCS_OK) worker_->failPeer(peer_);
-      return false;
-    }
+    if (status == UCS_INPROGRESS && worker_->peerStatus(peer_) == UCS_OK) return false;
     if (status == UCS_ERR_MESSAGE_TRUNCATED || (status == UCS_OK && arrivedBytes_ != bytes_)) {
       fail(qcclInvalidUsage, "the message from rank ", peer_, " (tag ", tag_, ") has ", arrivedBytes_, " bytes, but ", bytes_,
            " were expected: the ranks' calls do not fit one another");
     }
-    if (status != UCS_OK) failStatus("receiving from");
-    return true;
+    if (status == UCS_OK) return true;
+    worker_->reportLoss(peer_, status);
+    return false;
   }
 
  private:
@@ -147,7 +142,10 @@ class UcxReceive final : public UcxRequest {
 class UcxTransport final : public Transport {
  public:
   UcxTransport(Control& control, WorkerPtr worker, std::chrono::milliseconds timeout)
-      : control_(control), worker_(std::move(worker)), timeout_(timeout) {}
+      : control_(control), worker_(std::move(worker)), timeout_(timeout) {
+    worker_->setControl(&control_);
+  }
+  ~UcxTransport() override { worker_->setControl(nullptr); }  // requests may outlive the communicator
 
   const char* name() const override { return "ucx"; }
 

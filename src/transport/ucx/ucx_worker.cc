@@ -17,6 +17,9 @@ namespace {
 // How long closing the endpoints of a finished or failed communicator may take.
 constexpr std::chrono::seconds kCloseLimit{5};
 
+// How long a loss may wait for the control channel's story.
+constexpr std::chrono::seconds kEchoLimit{2};
+
 // UCX reads its configuration and looks at the devices when a context is made or cleaned up; one thread at a time.
 std::mutex& contextMutex() {
   static std::mutex& mutex = *new std::mutex;
@@ -69,8 +72,9 @@ ucp_context_h makeContext(const Settings& settings) {
   const std::string interfaceName = chosenInterface(settings);
   if (!interfaceName.empty() && !userHasSet("UCX_NET_DEVICES")) choose(config, "NET_DEVICES", netDevices(interfaceName));
   chooseSharedMemory(config);
-  // UCX writes to standard output, where programs print their results, and warns of every message that a failed communicator leaves behind.
-  if (!userHasSet("UCX_LOG_LEVEL") && logLevel() < LogLevel::info) choose(config, "LOG_LEVEL", "error");
+  // UCX writes to standard output, where programs print their results, and complains of every message and segment that a dead rank leaves
+  // behind. What matters comes back as status codes.
+  if (!userHasSet("UCX_LOG_LEVEL") && logLevel() < LogLevel::info) choose(config, "LOG_LEVEL", "fatal");
   ucp_params_t params{};
   params.field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_NAME;
   params.features = UCP_FEATURE_TAG;
@@ -78,7 +82,7 @@ ucp_context_h makeContext(const Settings& settings) {
   ucp_context_h context = nullptr;
   const ucs_status_t status = ucx().ucp_init_version(UCP_API_MAJOR, UCP_API_MINOR, &params, config, &context);
   ucx().ucp_config_release(config);
-  checkUcx(status, "starting UCX", qcclSystemError);
+  checkUcx(status, "starting UCX (do QCCL_INTERFACE, UCX_NET_DEVICES and UCX_TLS leave it a device that is up?)", qcclSystemError);
   return context;
 }
 
@@ -132,14 +136,19 @@ void UcxWorker::connect(const std::vector<std::string>& addresses) {
     const ucs_status_t status = ucx().ucp_ep_create(worker_, &params, &peers_[i].endpoint);
     if (status != UCS_OK) {
       fail(qcclSystemError, "rank ", rank_, " cannot reach rank ", i, ": UCX says \"", ucx().ucs_status_string(status),
-           "\" (do UCX_TLS, UCX_NET_DEVICES and QCCL_INTERFACE leave a way that both ranks have?)");
+           "\" (do UCX_TLS, UCX_NET_DEVICES and QCCL_INTERFACE leave a way that both ranks have? With QCCL_LOG=info UCX says more)");
     }
   }
 }
 
-void UcxWorker::failPeer(int peer) const {
-  fail(qcclRemoteError, "rank ", rank_, " lost its connection to rank ", peer, ": UCX says \"", ucx().ucs_status_string(peerStatus(peer)),
-       "\"");
+void UcxWorker::reportLoss(int peer, ucs_status_t status) {
+  if (control_ != nullptr) {
+    control_->throwIfFailed();
+    if (!echoDeadline_.has_value()) echoDeadline_ = Deadline::in(kEchoLimit);
+    if (!echoDeadline_->passed()) return;
+  }
+  if (peerStatus(peer) != UCS_OK) status = peerStatus(peer);
+  fail(qcclRemoteError, "rank ", rank_, " lost its connection to rank ", peer, ": UCX says \"", ucx().ucs_status_string(status), "\"");
 }
 
 void UcxWorker::closePeer(int peer) {

@@ -1,11 +1,13 @@
 // One communicator's UCX objects: context, worker, an endpoint for each peer. Owns them and knows which peers are gone.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/deadline.hpp"
 #include "core/settings.hpp"
+#include "transport/control.hpp"
 #include "transport/ucx/ucx_library.hpp"
 
 namespace qccl::transport {
@@ -32,7 +34,15 @@ class UcxWorker {
 
   // UCS_OK, or what UCX reported when the connection to the peer broke.
   ucs_status_t peerStatus(int peer) const { return peers_[static_cast<std::size_t>(peer)].status; }
-  [[noreturn]] void failPeer(int peer) const;
+
+  // To be called again and again once a message to or from the peer has failed. A broken connection is often the echo of something that the
+  // control channel knows better (who died, which rank reported what), so that gets kEchoLimit to say it: returns meanwhile, and then
+  // throws its failure, or else what UCX reported: `status`, or the peer's when that is set. Throws at once when the control channel is
+  // gone.
+  void reportLoss(int peer, ucs_status_t status);
+
+  // The control channel of the communicator, nullptr once it may be gone.
+  void setControl(const Control* control) { control_ = control; }
 
   void progress() { ucx().ucp_worker_progress(worker_); }
 
@@ -54,6 +64,8 @@ class UcxWorker {
   ucp_worker_h worker_ = nullptr;
   std::vector<Peer> peers_;  // by rank
   std::vector<void*> closing_;
+  const Control* control_ = nullptr;
+  std::optional<Deadline> echoDeadline_;  // set at the first loss
 };
 
 }  // namespace qccl::transport
