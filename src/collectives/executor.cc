@@ -6,11 +6,13 @@
 #include <set>
 #include <vector>
 
+#include "collectives/blame.hpp"
 #include "collectives/message_tag.hpp"
 #include "collectives/tile_codec.hpp"
 #include "core/backoff.hpp"
 #include "core/deadline.hpp"
 #include "quant/noise.hpp"
+#include "transport/rank_list.hpp"
 
 namespace qccl::collectives {
 namespace {
@@ -312,16 +314,8 @@ class NeighbourCheck {
   std::unique_ptr<Request> sent_;
 };
 
-std::string listRanks(const std::set<int>& ranks) {
-  std::string text = ranks.size() == 1 ? "rank " : "ranks ";
-  bool first = true;
-  for (const int rank : ranks) {
-    if (!first) text += ", ";
-    text += std::to_string(rank);
-    first = false;
-  }
-  return text;
-}
+// A rank that has waited this long says so, for others to see; sooner would only cost.
+constexpr std::chrono::milliseconds kSayWaitingAfter{50};
 
 // A message of an unexpected size means that the ranks' calls differ: wait a moment for the announcement that says how.
 [[noreturn]] void explainMismatch(const Error& error, NeighbourCheck& check, const transport::Control& control) {
@@ -343,7 +337,7 @@ std::size_t scheduledWireBytes(const Schedule& schedule, const Partition& partit
   return bytes;
 }
 
-ExecutionCounts execute(const Execution& execution, const ExecutorOptions& options, Transport& transport, const transport::Control& control,
+ExecutionCounts execute(const Execution& execution, const ExecutorOptions& options, Transport& transport, transport::Control& control,
                         StagingMemory& staging) {
   ExecutionCounts counts;
   const Plan plan(execution, options, control.rank(), control.size());
@@ -359,7 +353,16 @@ ExecutionCounts execute(const Execution& execution, const ExecutorOptions& optio
     ++started;
   }
 
+  const auto awaitedRanks = [&] {
+    std::set<int> ranks;
+    if (!checked) check.collectAwaited(&ranks);
+    for (const auto& run : running) run->collectAwaited(&ranks);
+    return ranks;
+  };
+  control.setStatus({execution.sequence, -1});
   Deadline deadline = Deadline::in(options.timeout);
+  Deadline soon = Deadline::in(kSayWaitingAfter);
+  bool saidWaiting = false;
   Backoff backoff;
   while (!running.empty() || !checked) {
     bool progressed = false;
@@ -387,16 +390,24 @@ ExecutionCounts execute(const Execution& execution, const ExecutorOptions& optio
     if (progressed) {
       backoff.reset();
       deadline = Deadline::in(options.timeout);
+      soon = Deadline::in(kSayWaitingAfter);
+      if (saidWaiting) control.setStatus({execution.sequence, -1});
+      saidWaiting = false;
       continue;
     }
     control.throwIfFailed();
+    if (!saidWaiting && soon.passed()) {
+      const std::set<int> awaited = awaitedRanks();
+      control.setStatus({execution.sequence, awaited.empty() ? -1 : *awaited.begin()});
+      saidWaiting = true;
+    }
     if (deadline.passed()) {
-      std::set<int> awaited;
-      if (!checked) check.collectAwaited(&awaited);
-      for (const auto& run : running) run->collectAwaited(&awaited);
-      fail(qcclTimeout, "rank ", control.rank(), " waited ", options.timeout.count(), " ms without progress for ", listRanks(awaited),
-           " in ", describe(execution.call), ", call #", execution.sequence,
-           " of the communicator; that rank hangs, did not make this call, or cannot be reached (QCCL_TIMEOUT_MS sets the bound)");
+      const std::set<int> awaited = awaitedRanks();
+      const std::string why = explainWait(control, awaited.empty() ? control.rank() : *awaited.begin(), execution.sequence);
+      control.throwIfFailed();  // another rank was first to find out
+      fail(qcclTimeout, why, ". Rank ", control.rank(), " waited ", options.timeout.count(), " ms for ",
+           transport::rankList({awaited.begin(), awaited.end()}), " in ", describe(execution.call), ", call #", execution.sequence,
+           " of the communicator (QCCL_TIMEOUT_MS sets the bound)");
     }
     backoff.pause();
   }

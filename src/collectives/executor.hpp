@@ -46,7 +46,7 @@ struct Execution {
 // Blocks until this rank's part is done. Throws Error: qcclTimeout naming the ranks that were waited for, qcclInvalidUsage for a mismatched
 // call, or the communicator's failure; the caller's buffers are not touched any more then, and the transport is unusable.
 ExecutionCounts execute(const Execution& execution, const ExecutorOptions& options, transport::Transport& transport,
-                        const transport::Control& control, StagingMemory& staging);
+                        transport::Control& control, StagingMemory& staging);
 
 // Bytes that this rank will send for data, by arithmetic alone.
 std::size_t scheduledWireBytes(const Schedule& schedule, const Partition& partition, const Call& call);

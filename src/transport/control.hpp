@@ -6,7 +6,9 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,26 @@ struct Failure {
   std::string what;  // one sentence, complete in itself: shown on every rank
 };
 
+// What a rank is doing, for the others to find out whom they are really waiting for.
+struct RankStatus {
+  std::uint64_t call = 0;  // number of the last collective that it has entered
+  int awaited = -1;        // the rank that it waits for there; -1 when it is not waiting
+};
+
+// One rank's status, written by its thread and read by others.
+class StatusCell {
+ public:
+  void set(const RankStatus& status) noexcept {
+    call_.store(status.call, std::memory_order_relaxed);
+    awaited_.store(status.awaited, std::memory_order_relaxed);
+  }
+  RankStatus get() const noexcept { return {call_.load(std::memory_order_relaxed), awaited_.load(std::memory_order_relaxed)}; }
+
+ private:
+  std::atomic<std::uint64_t> call_{0};
+  std::atomic<int> awaited_{-1};
+};
+
 class Control {
  public:
   virtual ~Control() = default;  // without leave() before, the other ranks see a death
@@ -32,7 +54,7 @@ class Control {
   // Every rank's `mine`, by rank. Collective. Throws qcclTimeout naming the ranks that did not come, or what failure() says.
   virtual std::vector<std::string> allGather(const std::string& mine, Deadline deadline) = 0;
 
-  // Makes the failure known on every rank; the first one wins everywhere it arrives first. From any thread, does not block for long, never
+  // Makes the failure known on every rank; the first one wins everywhere it arrives first. From any thread, blocks for half a second at most, never
   // throws.
   virtual void fail(const Failure& failure) noexcept = 0;
 
@@ -48,6 +70,13 @@ class Control {
   // once. The last call on a Control besides failed()/failure().
   virtual void leave(Deadline deadline) = 0;
 
+  // Tells what this rank is doing; costs two stores. From any thread.
+  void setStatus(const RankStatus& status) noexcept { status_->set(status); }
+
+  // What every rank is doing now, by rank; nullopt for a rank that does not answer before the deadline, which is a rank whose process is
+  // stopped or cannot be reached. Answers come without help from the thread that runs collectives.
+  virtual std::vector<std::optional<RankStatus>> askStatuses(Deadline deadline) = 0;
+
   // Throws failure() as an Error when failed().
   void throwIfFailed() const {
     if (failed()) {
@@ -55,6 +84,9 @@ class Control {
       throw Error(f.code, f.what);
     }
   }
+
+ protected:
+  const std::shared_ptr<StatusCell> status_ = std::make_shared<StatusCell>();
 };
 
 }  // namespace qccl::transport

@@ -13,7 +13,8 @@ class InprocGroup {
       : size_(size),
         left_(static_cast<std::size_t>(size), false),
         arrived_(static_cast<std::size_t>(size), false),
-        texts_(static_cast<std::size_t>(size)) {}
+        texts_(static_cast<std::size_t>(size)),
+        statuses_(static_cast<std::size_t>(size)) {}
 
   int size() const { return size_; }
   bool failed() const noexcept { return failed_.load(std::memory_order_acquire); }
@@ -64,6 +65,20 @@ class InprocGroup {
     changed_.notify_all();
   }
 
+  void setStatusCell(int rank, std::shared_ptr<StatusCell> cell) {
+    const std::lock_guard lock(mutex_);
+    statuses_[static_cast<std::size_t>(rank)] = std::move(cell);
+  }
+
+  std::vector<std::optional<RankStatus>> statuses() const {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::optional<RankStatus>> result(statuses_.size());
+    for (std::size_t i = 0; i < statuses_.size(); ++i) {
+      if (statuses_[i]) result[i] = statuses_[i]->get();
+    }
+    return result;
+  }
+
   // The rank's control is being destroyed.
   void end(int rank) noexcept {
     {
@@ -97,6 +112,7 @@ class InprocGroup {
   std::vector<bool> left_;
   std::vector<bool> arrived_;
   std::vector<std::string> texts_;
+  std::vector<std::shared_ptr<StatusCell>> statuses_;
   std::uint64_t round_ = 0;
   std::shared_ptr<const std::vector<std::string>> result_;
 };
@@ -105,7 +121,9 @@ namespace {
 
 class InprocControl final : public Control {
  public:
-  InprocControl(std::shared_ptr<InprocGroup> group, int rank) : group_(std::move(group)), rank_(rank) {}
+  InprocControl(std::shared_ptr<InprocGroup> group, int rank) : group_(std::move(group)), rank_(rank) {
+    group_->setStatusCell(rank, status_);
+  }
   ~InprocControl() override { group_->end(rank_); }
 
   int rank() const override { return rank_; }
@@ -116,6 +134,7 @@ class InprocControl final : public Control {
   void fail(const Failure& failure) noexcept override { group_->fail(failure); }
   bool failed() const noexcept override { return group_->failed(); }
   Failure failure() const override { return group_->failure(); }
+  std::vector<std::optional<RankStatus>> askStatuses(Deadline) override { return group_->statuses(); }
   void leave(Deadline) override { group_->leave(rank_); }
 
  private:

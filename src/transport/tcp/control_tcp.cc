@@ -21,6 +21,7 @@ constexpr std::chrono::milliseconds kRetryPause{50};
 constexpr int kHangUpRetries = 5;
 // How long the root may take to say whom we are waiting for.
 constexpr std::chrono::seconds kAskLimit{2};
+constexpr std::chrono::milliseconds kEchoLimit{500};
 // What is still to be said when a control is destroyed leaves within this time or not at all.
 constexpr std::chrono::seconds kLastWordsLimit{1};
 constexpr std::size_t kReadBytes = std::size_t{64} << 10;
@@ -126,10 +127,13 @@ std::vector<std::string> TcpControl::allGather(const std::string& mine, Deadline
 }
 
 void TcpControl::fail(const Failure& failure) noexcept {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   if (failed()) return;
   enqueue(FrameType::fail, encodeFailure(failure));
   setFailure(failure);
+  // A program that hears of the failure may exit at once, and the root may be a thread of it: the root's echo says that the others are
+  // being told. Without it they would only see a death.
+  changed_.wait_for(lock, kEchoLimit, [&] { return failureEchoed_ || rootGone_; });
 }
 
 Failure TcpControl::failure() const {
@@ -148,6 +152,16 @@ void TcpControl::leave(Deadline deadline) {
   if (over()) return;
   qccl::fail(qcclTimeout, "rank ", rank_, " waited in vain for ", ranks.empty() ? "the other ranks" : rankList(ranks),
              " to leave the communicator");
+}
+
+std::vector<std::optional<RankStatus>> TcpControl::askStatuses(Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  statuses_.assign(static_cast<std::size_t>(size_), std::nullopt);
+  enqueue(FrameType::askStatus, "");
+  changed_.wait_until(lock, deadline.at(), [&] {
+    return failed() || rootGone_ || std::all_of(statuses_.begin(), statuses_.end(), [](const auto& status) { return status.has_value(); });
+  });
+  return std::exchange(statuses_, {});
 }
 
 // Whom the root is waiting for, when our own wait has ended in vain. Empty if it does not say.
@@ -244,6 +258,7 @@ void TcpControl::handle(const Frame& frame) {
       break;
     }
     case FrameType::failed:
+      failureEchoed_ = true;
       setFailure(decodeFailure(frame.payload));
       break;
     case FrameType::allLeft:
@@ -252,6 +267,14 @@ void TcpControl::handle(const Frame& frame) {
     case FrameType::missing:
       missing_ = decodeRanks(frame.payload);
       break;
+    case FrameType::statusWanted:
+      enqueue(FrameType::status, encodeStatus(rank_, status_->get()));
+      break;
+    case FrameType::statusOf: {
+      const auto [rank, status] = decodeStatus(frame.payload);
+      if (rank >= 0 && static_cast<std::size_t>(rank) < statuses_.size()) statuses_[static_cast<std::size_t>(rank)] = status;
+      break;
+    }
     default:
       qccl::fail(qcclInternalError, "the root of the control channel sent a message of unknown type ", static_cast<int>(frame.type));
   }

@@ -28,6 +28,7 @@ class TcpControl final : public Control {
   void fail(const Failure& failure) noexcept override;
   bool failed() const noexcept override { return failed_.load(std::memory_order_acquire); }
   Failure failure() const override;
+  std::vector<std::optional<RankStatus>> askStatuses(Deadline deadline) override;
   void leave(Deadline deadline) override;
 
  private:
@@ -63,6 +64,8 @@ class TcpControl final : public Control {
   std::vector<int> rootRanks_;
   std::optional<std::vector<std::string>> gathered_;
   std::optional<std::vector<int>> missing_;
+  std::vector<std::optional<RankStatus>> statuses_;
+  bool failureEchoed_ = false;
   Failure failure_;
   std::thread thread_;
 };

@@ -161,6 +161,25 @@ Failure decodeFailure(std::string_view payload) {
   return failure;
 }
 
+std::string encodeStatus(int rank, const RankStatus& status) {
+  std::string out;
+  putU32(out, static_cast<std::uint32_t>(rank));
+  putU32(out, static_cast<std::uint32_t>(status.call >> 32));
+  putU32(out, static_cast<std::uint32_t>(status.call));
+  putU32(out, static_cast<std::uint32_t>(status.awaited));
+  return out;
+}
+
+std::pair<int, RankStatus> decodeStatus(std::string_view payload) {
+  Reader in(payload);
+  const int rank = static_cast<int>(in.u32());
+  const std::uint64_t high = in.u32();
+  RankStatus status;
+  status.call = high << 32 | in.u32();
+  status.awaited = static_cast<int>(in.u32());
+  return {rank, status};
+}
+
 std::string encodeRanks(const std::vector<int>& ranks) {
   std::string out;
   for (const int rank : ranks) putU32(out, static_cast<std::uint32_t>(rank));

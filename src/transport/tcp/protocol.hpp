@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "transport/control.hpp"
@@ -63,12 +64,16 @@ enum class FrameType : std::uint8_t {
   fail = 2,        // code, rank, sentence
   leave = 3,       // nothing
   askMissing = 4,  // which ranks are we waiting for? Answer: missing
+  askStatus = 5,   // what is everybody doing? Answers: statusOf, as they come
+  status = 6,      // answer to statusWanted
   // From the root.
-  joined = 16,    // all have come; payload: the ranks that live in the root's process
-  gathered = 17,  // the contributions by rank
-  failed = 18,    // code, rank, sentence
-  allLeft = 19,   // nothing
-  missing = 20,   // ranks
+  joined = 16,        // all have come; payload: the ranks that live in the root's process
+  gathered = 17,      // the contributions by rank
+  failed = 18,        // code, rank, sentence
+  allLeft = 19,       // nothing
+  missing = 20,       // ranks
+  statusWanted = 21,  // nothing
+  statusOf = 22,      // rank, status
 };
 
 struct Frame {
@@ -85,6 +90,8 @@ std::optional<Frame> takeFrame(std::string& bytes, std::size_t maxPayloadBytes);
 // Payloads. Decoders throw Error(qcclSystemError) for malformed bytes.
 std::string encodeFailure(const Failure& failure);
 Failure decodeFailure(std::string_view payload);
+std::string encodeStatus(int rank, const RankStatus& status);
+std::pair<int, RankStatus> decodeStatus(std::string_view payload);
 std::string encodeRanks(const std::vector<int>& ranks);
 std::vector<int> decodeRanks(std::string_view payload);
 std::string encodeTexts(const std::vector<std::string>& texts);

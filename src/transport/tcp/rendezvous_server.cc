@@ -199,6 +199,7 @@ class RendezvousServer {
       });
       if (static_cast<std::size_t>(strangers) >= kMaxStrangers) dropOldestStranger();
       Connection& connection = connections_.emplace_back();
+      fd.guardFromForks();
       connection.fd = std::move(fd);
       connection.challenge = randomBytes<kNonceBytes>();
       connection.out = encodeChallenge(connection.challenge);

@@ -91,6 +91,12 @@ void Room::handle(int rank, const Frame& frame) {
       send_(rank, encodeFrame(FrameType::missing, encodeRanks(missing(what))), /*last=*/false);
       return;
     }
+    case FrameType::askStatus:
+      broadcast(encodeFrame(FrameType::statusWanted, ""), /*last=*/false);
+      return;
+    case FrameType::status:
+      broadcast(encodeFrame(FrameType::statusOf, frame.payload), /*last=*/false);
+      return;
     default:
       qccl::fail(qcclInternalError, "rank ", rank, " sent a message of unknown type ", static_cast<int>(frame.type));
   }

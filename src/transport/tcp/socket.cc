@@ -1,17 +1,20 @@
 #include "transport/tcp/socket.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "core/error.hpp"
@@ -20,6 +23,42 @@ namespace qccl::transport {
 namespace {
 
 constexpr int kListenBacklog = 1024;
+
+// The descriptors that forked children must not keep. Locked while a fork copies it, so that the child sees it whole.
+class ForkGuard {
+ public:
+  ForkGuard() : null_(open("/dev/null", O_RDWR | O_CLOEXEC)) {}
+
+  void add(int fd) {
+    const std::lock_guard lock(mutex_);
+    fds_.push_back(fd);
+  }
+  void remove(int fd) {
+    const std::lock_guard lock(mutex_);
+    std::erase(fds_, fd);
+  }
+
+  void beforeFork() { mutex_.lock(); }
+  void afterFork() { mutex_.unlock(); }
+  void inChild() {
+    // The number stays taken: the child's copies of our objects would otherwise close somebody else's descriptor one day.
+    for (const int fd : fds_) dup3(null_, fd, O_CLOEXEC);
+    mutex_.unlock();
+  }
+
+ private:
+  const int null_;
+  std::mutex mutex_;
+  std::vector<int> fds_;
+};
+
+ForkGuard& forkGuard() {
+  static ForkGuard& guard = *new ForkGuard;  // never destroyed: forks and background threads end when they end
+  static const int registered =
+      pthread_atfork([] { forkGuard().beforeFork(); }, [] { forkGuard().afterFork(); }, [] { forkGuard().inChild(); });
+  static_cast<void>(registered);  // fails only without memory; then children keep copies
+  return guard;
+}
 
 struct InterfaceAddress {
   std::string name;
@@ -71,8 +110,16 @@ InterfaceAddress namedInterface(const std::string& name) {
 }  // namespace
 
 void Fd::reset() {
+  if (guarded_) forkGuard().remove(fd_);
+  guarded_ = false;
   if (fd_ >= 0) close(fd_);
   fd_ = -1;
+}
+
+void Fd::guardFromForks() {
+  if (guarded_ || fd_ < 0) return;
+  forkGuard().add(fd_);
+  guarded_ = true;
 }
 
 SocketAddress::SocketAddress(const sockaddr* address, socklen_t bytes) {
@@ -161,6 +208,7 @@ SocketAddress resolve(const std::string& hostAndPort) {
 Fd listenOn(SocketAddress& address) {
   Fd fd(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.valid()) failErrno("no socket for the rendezvous", errno);
+  fd.guardFromForks();
   const int on = 1;
   setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (bind(fd.get(), address.get(), address.bytes()) != 0 || listen(fd.get(), kListenBacklog) != 0) {
@@ -179,6 +227,7 @@ Fd listenOn(SocketAddress& address) {
 ConnectResult connectTo(const SocketAddress& address, Deadline deadline, Fd& fd) {
   fd = Fd(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.valid()) failErrno("no socket for the control channel", errno);
+  fd.guardFromForks();
   int error = connect(fd.get(), address.get(), address.bytes()) == 0 ? 0 : errno;
   while (error == EINPROGRESS || error == EINTR) {
     pollfd waiting{fd.get(), POLLOUT, 0};

@@ -19,11 +19,12 @@ class Fd {
  public:
   Fd() = default;
   explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)), guarded_(std::exchange(other.guarded_, false)) {}
   Fd& operator=(Fd&& other) noexcept {
     if (this != &other) {
       reset();
       fd_ = std::exchange(other.fd_, -1);
+      guarded_ = std::exchange(other.guarded_, false);
     }
     return *this;
   }
@@ -33,8 +34,13 @@ class Fd {
   bool valid() const { return fd_ >= 0; }
   void reset();
 
+  // Takes the descriptor away from children forked from now on (there it becomes /dev/null): a copy of a connection in a child would hide
+  // the death of this process from the other side.
+  void guardFromForks();
+
  private:
   int fd_ = -1;
+  bool guarded_ = false;
 };
 
 // An IPv4 or IPv6 address with a port.
