@@ -8,6 +8,7 @@
 
 #include "app/blas_choice.hpp"
 #include "app/commands.hpp"
+#include "app/config_text.hpp"
 #include "app/train_run.hpp"
 
 namespace {
@@ -32,10 +33,11 @@ int main(int argc, char** argv) {
                "qccl-train");
   app.require_subcommand(1);
   app.fallthrough();
+  app.allow_config_extras(CLI::config_extras_mode::error);
   app.set_config("--config", "",
                  "Read options from this file (TOML: a section for each command, a key for each long flag); flags win over it");
   bool printConfig = false;
-  app.add_flag("--print-config", printConfig, "Print the options of the command with their values as such a file, and end")
+  app.add_flag("--print-config", printConfig, "Print the options of the command that have a value as such a file, and end")
       ->configurable(false);
 
   std::vector<std::pair<CLI::App*, Command>> commands;
@@ -53,7 +55,7 @@ int main(int argc, char** argv) {
   for (const auto& [command, run] : commands) {
     if (!command->parsed()) continue;
     if (printConfig) {
-      std::printf("[%s]\n%s", command->get_name().c_str(), command->config_to_str(true, true).c_str());
+      std::fputs(configOf(*command).c_str(), stdout);
       return 0;
     }
     try {

@@ -6,6 +6,7 @@
 namespace qccl::train {
 
 void addTrainFlags(CLI::App& app, TrainOptions& o) {
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   const auto where = "Run";
   app.add_option("--data", o.data, "Folder made by `qccl-train prepare`")->required()->group(where);
   app.add_option("--out", o.out, "Folder of the run: checkpoints and log")->required()->group(where);

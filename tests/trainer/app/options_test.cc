@@ -1,0 +1,73 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "app/progress.hpp"
+#include "app/train_options.hpp"
+#include "model/error.hpp"
+#include "temp_folder.hpp"
+
+namespace qccl::train {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(TrainOptions, StepsFollowFromTokens) {
+  TrainOptions options;
+  options.batch = 4;
+  options.seq = 100;
+  options.gradAccum = 2;
+  options.tokens = 10000;
+  EXPECT_EQ(totalSteps(options, 1), 13);  // 800 a step
+  EXPECT_EQ(totalSteps(options, 2), 7);
+  options.steps = 5;
+  EXPECT_EQ(totalSteps(options, 2), 5);
+}
+
+TEST(TrainOptions, TheShapeFollowsFromTheFlags) {
+  TrainOptions options;
+  options.hidden = 96;
+  options.heads = 6;
+  const ModelConfig config = modelFromFlags(options, 500);
+  EXPECT_EQ(config.headDim, 16);
+  EXPECT_EQ(config.kvHeads, 6);
+  EXPECT_EQ(config.ffn, 256);
+  EXPECT_TRUE(config.tied);
+  config.validate();
+  options.heads = 5;
+  EXPECT_THAT(sentenceOf([&] { modelFromFlags(options, 500); }), HasSubstr("--hidden 96 is not a multiple of --heads 5"));
+}
+
+TEST(TrainOptions, ContradictionsAreSentences) {
+  TrainOptions options;
+  EXPECT_THAT(sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--steps or --tokens"));
+  options.steps = 1;
+  EXPECT_EQ(sentenceOf([&] { checkTrainOptions(options); }), "");
+  options.block = 100;
+  EXPECT_THAT(sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--block 100"));
+  options.block = 256;
+  options.minLr = 1;
+  EXPECT_THAT(sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--min-lr 1 is above"));
+  options.minLr = 0;
+  options.comm = "none";
+  options.ranks = 2;
+  EXPECT_THAT(sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--comm none is for one rank"));
+}
+
+TEST(Progress, NumbersAreShort) {
+  EXPECT_EQ(formatCount(850), "850");
+  EXPECT_EQ(formatCount(12345), "12.3k");
+  EXPECT_EQ(formatCount(3740000), "3.74M");
+  EXPECT_EQ(formatSeconds(42.4), "42s");
+  EXPECT_EQ(formatSeconds(187), "3m07s");
+  EXPECT_EQ(formatSeconds(7500), "2h05m");
+}
+
+TEST(Progress, TheLineSaysWhatTravelled) {
+  const StepFigures figures{7, 100, 3.25, 1.5, 1e-3, 0.25, 4096, 2.5e6, 0.125, 61};
+  EXPECT_EQ(progressLine(figures, true),
+            "step   7/100 | loss 3.2500 | norm 1.500 | lr 1.00e-03 | 250 ms | 4.1k tok/s | wire 2.500 MB | wait 12.5 % | eta 1m01s");
+  EXPECT_THAT(progressLine(figures, false), testing::Not(HasSubstr("wire")));
+}
+
+}  // namespace
+}  // namespace qccl::train
