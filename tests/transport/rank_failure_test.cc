@@ -1,6 +1,7 @@
 // Ranks that die, hang or fail: every survivor learns of it, with the rank's number, and ends by itself.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -47,6 +48,16 @@ TEST_P(RankFailure, AKilledRankIsNamedOnEverySurvivor) {
   const auto results = runRankProcesses("die:1", 3, {makeId()}, environment());
   EXPECT_EQ(results[1].exitCode, 128 + 9);
   expectSurvivorsBlame(results, 1, qcclRemoteError);
+}
+
+TEST_P(RankFailure, AForkedChildDoesNotHideTheDeath) {
+  const auto results = runRankProcesses("dieWithChild:1", 3, {makeId()}, environment());
+  for (const std::string& child : linesOf(results[1], "child")) kill(std::stoi(child), SIGKILL);
+  EXPECT_EQ(results[1].exitCode, 128 + 9);
+  for (const std::size_t rank : {0u, 2u}) {
+    EXPECT_EQ(results[rank].exitCode, 0) << describe(results);
+    EXPECT_THAT(linesOf(results[rank], "control"), ElementsAre(AllOf(StartsWith("6 "), HasSubstr("rank 1")))) << describe(results);
+  }
 }
 
 TEST_P(RankFailure, ARankThatExitsWithoutLeavingIsNamed) {

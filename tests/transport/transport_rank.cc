@@ -104,6 +104,26 @@ void die(const Membership& member, int victim) {
   reportFailure(member, [&] { finish(member, *flight->receive); });
 }
 
+// The victim has a child, forked and not exec'd, that lives on: its copies of the victim's connections must not hide the death.
+void dieWithChild(const Membership& member, int victim) {
+  barrier(member);
+  if (member.control->rank() == victim) {
+    const pid_t child = fork();
+    if (child == 0) {
+      setsid();  // not among those that the test kills with the victim
+      close(STDOUT_FILENO);
+      close(STDERR_FILENO);
+      alarm(40);
+      while (true) pause();
+    }
+    say(strCat("child ", child));
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    raise(SIGKILL);
+  }
+  const auto flight = occupy(member, victim);
+  reportFailure(member, [&] { finish(member, *flight->receive, std::chrono::seconds(20)); });
+}
+
 // A process that ends in order, but without leaving.
 void quit(const Membership& member, int victim) {
   barrier(member);
@@ -152,6 +172,7 @@ using FailureScenario = void (*)(const Membership&, int);
 
 FailureScenario findFailure(const std::string& name) {
   if (name == "die") return die;
+  if (name == "dieWithChild") return dieWithChild;
   if (name == "quit") return quit;
   if (name == "stop") return stop;
   if (name == "report") return report;

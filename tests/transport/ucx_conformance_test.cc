@@ -1,6 +1,9 @@
 // The conformance suite over ucx, ranks as threads of one process and as processes.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
 
 #include "conformance.hpp"
 #include "core/error.hpp"
@@ -106,6 +109,23 @@ TEST(Ucx, InterfaceNarrowsTcp) {
   for (const ProcessResult& result : results) {
     EXPECT_EQ(result.exitCode, 0) << describe(results);
     EXPECT_THAT(result.out, testing::HasSubstr("tcp/lo")) << describe(results);
+  }
+}
+
+// The library is opened at run time, so its absence is a sentence and not a program that does not start.
+TEST(Ucx, AMissingLibrarySaysWhatToInstall) {
+  if (geteuid() != 0) GTEST_SKIP() << "hiding a library from a process needs root";
+  // An empty file in its place, in a mount namespace of the process's own.
+  const std::string hide =
+      "library=$(ldconfig -p | sed -n 's/.*libucp.so.0 .*=> //p' | head -n 1) && mount --bind /dev/null \"$(realpath \"$library\")\" || "
+      "exit 77; exec \"$@\"";
+  const std::vector<std::string> prefix = {"unshare", "--mount", "/bin/sh", "-c", hide, "rank"};
+  const qcclUniqueId id = transport::makeUniqueId(ucxSettings());
+  const auto results = runRankProcesses("JoinAndLeave", 2, {transport::toHex(&id, sizeof id)}, {}, {prefix, prefix});
+  if (results[0].exitCode == 77 || linesOf(results[0], "pid").empty()) GTEST_SKIP() << "no mount namespaces here: " << describe(results);
+  for (const ProcessResult& result : results) {
+    EXPECT_EQ(result.exitCode, 1);
+    EXPECT_THAT(linesOf(result, "exception"), testing::ElementsAre(testing::HasSubstr("apt install libucx0"))) << describe(results);
   }
 }
 

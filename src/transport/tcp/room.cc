@@ -60,15 +60,7 @@ void Room::handle(int rank, const Frame& frame) {
       if (!met_ || member(rank).contribution.has_value())
         qccl::fail(qcclInternalError, "rank ", rank, " contributed twice to one exchange");
       member(rank).contribution = frame.payload;
-      std::vector<int> left;
-      for (std::size_t i = 0; i < members_.size(); ++i) {
-        if (members_[i].left) left.push_back(static_cast<int>(i));
-      }
-      if (!left.empty()) {
-        fail({qcclInvalidUsage, left.front(),
-              strCat(rankList(left), " left the communicator while rank ", rank, " still exchanges with it")});
-        return;
-      }
+      if (failIfLeftBehind()) return;
       if (!missing(WaitingFor::gather).empty()) return;
       std::vector<std::string> texts;
       texts.reserve(members_.size());
@@ -84,6 +76,7 @@ void Room::handle(int rank, const Frame& frame) {
       return;
     case FrameType::leave:
       member(rank).left = true;
+      if (failIfLeftBehind()) return;
       if (missing(WaitingFor::leave).empty()) broadcast(encodeFrame(FrameType::allLeft, ""), /*last=*/true);
       return;
     case FrameType::askMissing: {
@@ -123,6 +116,19 @@ void Room::giveUp() {
   fail({qcclTimeout, -1,
         strCat(rankList(missing(WaitingFor::join)), " did not come to the rendezvous before its timeout (QCCL_TIMEOUT_MS), ", joined_,
                " of ", members_.size(), " ranks did: was every rank started, with the same unique id?")});
+}
+
+// An exchange that a rank has left can never be complete.
+bool Room::failIfLeftBehind() {
+  std::vector<int> left;
+  int waiting = -1;
+  for (std::size_t i = 0; i < members_.size(); ++i) {
+    if (members_[i].left) left.push_back(static_cast<int>(i));
+    if (members_[i].contribution.has_value()) waiting = static_cast<int>(i);
+  }
+  if (left.empty() || waiting < 0) return false;
+  fail({qcclInvalidUsage, left.front(), strCat(rankList(left), " left the communicator while rank ", waiting, " still exchanges with it")});
+  return true;
 }
 
 bool Room::everyoneHeard() const {

@@ -59,6 +59,7 @@ class Room {
 
   Member& member(int rank) { return members_[static_cast<std::size_t>(rank)]; }
   bool everyoneHeard() const;
+  bool failIfLeftBehind();
   std::vector<int> missing(WaitingFor what) const;
   void broadcast(const std::string& frame, bool last);
   std::string describe(int rank) const;
