@@ -178,6 +178,29 @@ TEST(Codec, TheThresholdOfTinyBlocksDoesNotShow) {
   }
 }
 
+TEST(Codec, StochasticRoundingGoesUpWithTheProbabilityOfTheFraction) {
+  const Int8Encoder encoder(127.0f);  // codes are values
+  for (int whole = -127; whole <= 127; ++whole) {
+    for (const float noise : {0.0f, 0.5f, 1.0f - 0x1p-24f}) EXPECT_EQ(encoder.stochastic(static_cast<float>(whole), noise), whole) << noise;
+  }
+  EXPECT_EQ(encoder.stochastic(5.5f, 0.5f - 0x1p-24f), 6);
+  EXPECT_EQ(encoder.stochastic(5.5f, 0.5f), 5);
+  EXPECT_EQ(encoder.stochastic(-5.5f, 0.5f - 0x1p-24f), -5);
+  EXPECT_EQ(encoder.stochastic(-5.5f, 0.5f), -6);
+}
+
+TEST(Codec, StochasticCodesStayWithin127) {
+  int above = 0;
+  for (std::uint32_t mantissa = 0; mantissa < 1000; ++mantissa) {
+    const float a = floatFromBits(bitsOf(1.0f) | mantissa << 13);
+    const Int8Encoder encoder(a);
+    above += encoder.scaled(a) > 127.0f ? 1 : 0;
+    EXPECT_EQ(encoder.stochastic(a, 0.0f), 127) << a;
+    EXPECT_EQ(encoder.stochastic(-a, 1.0f - 0x1p-24f), -127) << a;
+  }
+  EXPECT_GT(above, 10) << "no value of this test is scaled beyond 127";
+}
+
 TEST(Codec, AnAllZeroBlockIsPlusZero) {
   for (const bool stochastic : {false, true}) {
     const RoundTrip result = roundTrip({0.0f, -0.0f, 0.0f, -0.0f}, {32, stochastic, 5, 0});

@@ -11,7 +11,7 @@
 #include <tuple>
 
 #include "core/types.hpp"
-#include "quant/float_formats.hpp"
+#include "quant/codec.hpp"
 #include "quant/reference.hpp"
 #include "quant/test_values.hpp"
 
@@ -170,6 +170,29 @@ TEST_P(Kernels, AddWithOneRounding) {
   EXPECT_GT(differentFromTwoRoundings, 1000u) << "the sums of this test do not depend on the fused operation";
 }
 
+// x * (127 / a) can come out a little above 127, and then the noise could round it up to 128, which is no code.
+TEST_P(Kernels, StochasticCodesStayWithin127) {
+  constexpr std::size_t kElems = 40;  // a vector and what is left over
+  constexpr std::uint64_t kKey = 7;
+  std::uint64_t low = 0;   // where the noise is near 0
+  std::uint64_t high = 0;  // where it is near 1
+  while (uniformNoise(kKey, low) > 0x1p-18f) ++low;
+  while (uniformNoise(kKey, high) < 1.0f - 0x1p-18f) ++high;
+  std::size_t above = 0;
+  for (std::uint32_t mantissa = 0; mantissa < 128; ++mantissa) {
+    const float a = floatFromBits(bitsOf(1.0f) | mantissa << 16);
+    if (Int8Encoder(a).scaled(a) > 127.0f) ++above;
+    for (std::size_t place = 0; place < kElems; ++place) {
+      EncodeOptions options = {64, true, kKey, low - place};
+      expectOracleBits(std::vector<float>(kElems, a), options, 0);
+      options.firstElemIndex = high - place;
+      expectOracleBits(std::vector<float>(kElems, -a), options, 0);
+      if (HasFatalFailure()) return;
+    }
+  }
+  EXPECT_GT(above, 3u) << "no value of this test is scaled beyond 127";
+}
+
 TEST_P(Kernels, DecodeAnyBytes) {
   Random random(4);
   for (int repeat = 0; repeat < 200; ++repeat) {
@@ -177,6 +200,12 @@ TEST_P(Kernels, DecodeAnyBytes) {
     const std::size_t elems = random() % (2 * frameElems(block) / (repeat % 4 == 0 ? 1 : 16));
     GuardedBuffer packed(packedBytes(elems, block), kSectionAlign);
     for (std::size_t i = 0; i < packed.bytes(); ++i) packed.data()[i] = static_cast<unsigned char>(random() >> 13);
+    // Some of the scales are such as no encoder writes.
+    for (std::size_t i = 0; 4 * i + 4 <= std::min<std::size_t>(packed.bytes(), kFrameBlocks * kScaleBytes); ++i) {
+      constexpr std::uint32_t kScales[] = {0x7fffffff, 0xffffffff, 0x7f800001, 0xff800001, 0x7f800000, 0xff800000,
+                                           0x7f7fffff, 0xff7fffff, 0x80000000, 0x80000001, 0x00000001, 0xc2fe0000};
+      if (random() % 2 == 0) std::memcpy(packed.data() + 4 * i, &kScales[random() % std::size(kScales)], 4);
+    }
     GuardedBuffer out(elems * typeSize(dtype()), typeSize(dtype()));
     GuardedBuffer expected(elems * typeSize(dtype()), typeSize(dtype()));
     kernels().decode(packed.data(), elems, block, out.data());

