@@ -22,7 +22,7 @@ namespace qccl::transport {
   X(ucp_worker_get_address)     \
   X(ucp_worker_release_address) \
   X(ucp_worker_progress)        \
-  X(ucp_worker_flush_nbx)       \
+  X(ucp_ep_flush_nbx)           \
   X(ucp_ep_create)              \
   X(ucp_ep_close_nbx)           \
   X(ucp_tag_send_nbx)           \

@@ -151,6 +151,17 @@ void UcxWorker::reportLoss(int peer, ucs_status_t status) {
   fail(qcclRemoteError, "rank ", rank_, " lost its connection to rank ", peer, ": UCX says \"", ucx().ucs_status_string(status), "\"");
 }
 
+std::vector<void*> UcxWorker::startFlush() {
+  std::vector<void*> requests;
+  for (Peer& peer : peers_) {
+    if (!std::exchange(peer.used, false) || peer.endpoint == nullptr || peer.status != UCS_OK) continue;
+    const ucp_request_param_t params{};
+    const ucs_status_ptr_t request = ucx().ucp_ep_flush_nbx(peer.endpoint, &params);
+    if (UCS_PTR_IS_PTR(request)) requests.push_back(request);
+  }
+  return requests;
+}
+
 void UcxWorker::closePeer(int peer) {
   startClosing(peers_[static_cast<std::size_t>(peer)]);
   std::erase_if(closing_, [](void* request) {

@@ -46,6 +46,12 @@ class UcxWorker {
 
   void progress() { ucx().ucp_worker_progress(worker_); }
 
+  // Something was sent to the peer or received from it: there may be more to push out on its connection than our requests know of.
+  void markUsed(int peer) { peers_[static_cast<std::size_t>(peer)].used = true; }
+
+  // Starts pushing out all of that and returns UCX's requests for it, to be waited for and freed by the caller.
+  std::vector<void*> startFlush();
+
   // Ends the connection to a peer at once; its unfinished requests complete as cancelled during progress. No-op when already closed.
   void closePeer(int peer);
 
@@ -53,6 +59,7 @@ class UcxWorker {
   struct Peer {
     ucp_ep_h endpoint = nullptr;
     ucs_status_t status = UCS_OK;
+    bool used = false;  // since the last flush
   };
 
   static void onEndpointError(void* argument, ucp_ep_h endpoint, ucs_status_t status);
