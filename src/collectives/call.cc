@@ -2,11 +2,14 @@
 
 #include "core/error.hpp"
 #include "core/types.hpp"
+#include "quant/wire_format.hpp"
 
 namespace qccl::collectives {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x71636331;  // "qcc1"
+// "qcc" and the version of the wire format: ranks with another one are refused before they exchange data.
+constexpr std::uint32_t kMagic = 0x71636300u | quant::kWireFormatVersion;
+static_assert(quant::kWireFormatVersion < 256);
 
 bool reduces(int coll) { return coll == qcclCollAllReduce || coll == qcclCollReduceScatter || coll == qcclCollReduce; }
 
@@ -53,7 +56,7 @@ std::string describe(const Call& call) { return describe(announce(call, 0)); }
 void checkAnnouncement(const Announcement& own, int rank, const Announcement& theirs, int peer) {
   if (own == theirs) return;
   if (theirs.magic != kMagic) {
-    fail(qcclInvalidUsage, "rank ", peer, " speaks another version of qccl's protocol; use the same library on all ranks");
+    fail(qcclInvalidUsage, "rank ", peer, " speaks another version of qccl's wire format; use the same library on all ranks");
   }
   fail(qcclInvalidUsage, "the ranks' calls differ: rank ", rank, " called ", describe(own), " as #", own.sequence,
        " of the communicator, rank ", peer, " called ", describe(theirs), " as #", theirs.sequence,
