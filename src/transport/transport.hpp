@@ -40,9 +40,9 @@ class Transport {
   virtual std::unique_ptr<Request> send(int peer, Tag tag, const void* data, std::size_t bytes) = 0;
   virtual std::unique_ptr<Request> recv(int peer, Tag tag, void* data, std::size_t bytes) = 0;
 
-  // All that was sent has left this rank and does not need it any more, and so has every acknowledgement that a peer's send may wait for: a
-  // rank that makes no more progress for a while (it returns to its caller, it leaves) must call this before. Cheap when little was sent
-  // since the last time. Throws the communicator's failure, or qcclTimeout.
+  // All that was sent has left this rank and does not need it any more. Call before Control::leave(). Throws the communicator's failure, or
+  // qcclTimeout. Not needed between calls: what peers still need of a rank that is elsewhere (acknowledgements, say) gets to them without
+  // it.
   virtual void flush() = 0;
 };
 

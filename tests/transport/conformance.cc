@@ -278,6 +278,28 @@ void cancelSend(const Join& join) {
   require(member.control->failure().what == "rank 0 has given up", "the failure did not arrive: ", member.control->failure().what);
 }
 
+// A rank that has its messages and then does something else holds nobody up: neither sends of others to it nor their flush.
+void idleRankHoldsNobodyUp(const Join& join) {
+  const Membership member = join();
+  const int me = member.control->rank();
+  constexpr Tag kTags = 200;
+  constexpr std::size_t kBytes = 20000;
+  std::vector<Bytes> buffers;
+  Requests requests;
+  for (Tag tag = 0; me < 2 && tag < kTags; ++tag) {
+    buffers.push_back(me == 0 ? pattern(0, 1, tag, kBytes) : Bytes(kBytes));
+    Bytes& buffer = buffers.back();
+    requests.push_back(me == 0 ? member.transport->send(1, tag, buffer.data(), kBytes)
+                               : member.transport->recv(0, tag, buffer.data(), kBytes));
+  }
+  finishAll(member, requests);
+  for (Tag tag = 0; me == 1 && tag < kTags; ++tag) requireMessage(buffers[tag], 0, 1, tag);
+  barrier(member);  // rank 1 waits here until rank 0's sends have ended, without touching its transport
+  if (me == 0) member.transport->flush();
+  barrier(member);
+  leave(member);
+}
+
 // What a rank has sent and flushed arrives although that rank has left meanwhile.
 void flushAndLeave(const Join& join) {
   const Membership member = join();
@@ -367,6 +389,7 @@ const std::vector<Scenario>& conformanceScenarios() {
       {"CancelReceive", cancelReceive},
       {"CancelSend", cancelSend},
       {"FlushAndLeave", flushAndLeave},
+      {"IdleRankHoldsNobodyUp", idleRankHoldsNobodyUp},
       {"SeveralCommunicators", severalCommunicators},
   };
   return scenarios;

@@ -90,7 +90,11 @@ std::unique_ptr<InFlight> occupy(const Membership& member, int victim) {
   auto flight = std::make_unique<InFlight>();
   flight->receive = member.transport->recv(victim, 1, flight->incoming.data(), flight->incoming.size());
   flight->send = member.transport->send(victim, 2, flight->outgoing.data(), flight->outgoing.size());
-  static_cast<void>(flight->send->poll());
+  try {
+    static_cast<void>(flight->send->poll());
+  } catch (const Error&) {
+    // The victim is gone already; the wait that follows says so too.
+  }
   return flight;
 }
 

@@ -25,7 +25,7 @@ class UcxRequest : public Request {
   UcxRequest(WorkerPtr worker, int peer, Tag tag, std::size_t bytes) : worker_(std::move(worker)), peer_(peer), tag_(tag), bytes_(bytes) {}
 
  protected:
-  // One step. Never UCS_INPROGRESS twice without progress in between.
+  // One step. Never UCS_INPROGRESS twice without progress in between. Under the worker's lock.
   ucs_status_t step() {
     if (request_ == nullptr) return status_;
     ucs_status_t status = ucx().ucp_request_check_status(request_);
@@ -56,16 +56,22 @@ class UcxRequest : public Request {
 
   bool progressUntilFinished(Deadline deadline) {
     Backoff backoff;
-    while (step() == UCS_INPROGRESS) {
+    while (true) {
+      {
+        const auto lock = worker_->lock();
+        if (step() != UCS_INPROGRESS) return true;
+      }
       if (deadline.passed()) return false;
       backoff.pause();
     }
-    return true;
   }
 
   // The last resort of a destructor: with the connection gone UCX gives the buffer back.
   void closeAndFinish() {
-    worker_->closePeer(peer_);
+    {
+      const auto lock = worker_->lock();
+      worker_->closePeer(peer_);
+    }
     if (progressUntilFinished(Deadline::in(kCancelLimit))) return;
     log(LogLevel::warn, "rank ", worker_->rank(), ": UCX did not let go of a message with rank ", peer_, " (tag ", tag_, ") within ",
         kCancelLimit.count(), " s");
@@ -83,6 +89,7 @@ class UcxRequest : public Request {
 class UcxSend final : public UcxRequest {
  public:
   UcxSend(WorkerPtr worker, int peer, Tag tag, const void* data, std::size_t bytes) : UcxRequest(std::move(worker), peer, tag, bytes) {
+    const auto lock = worker_->lock();
     if (worker_->peerStatus(peer) != UCS_OK) {
       finish(worker_->peerStatus(peer));
       return;
@@ -93,10 +100,13 @@ class UcxSend final : public UcxRequest {
   }
 
   ~UcxSend() override {
-    if (unfinished() && step() == UCS_INPROGRESS) closeAndFinish();  // UCX cannot take back a single send
+    if (unfinished() && !progressUntilFinished(Deadline::in(std::chrono::seconds(0))))
+      closeAndFinish();  // UCX cannot take back a single send
   }
 
   bool poll() override {
+    if (status_ == UCS_OK) return true;
+    const auto lock = worker_->lock();
     const ucs_status_t status = step();
     if (status == UCS_INPROGRESS || status == UCS_OK) return status == UCS_OK;
     worker_->reportLoss(peer_, status);
@@ -107,6 +117,7 @@ class UcxSend final : public UcxRequest {
 class UcxReceive final : public UcxRequest {
  public:
   UcxReceive(WorkerPtr worker, int peer, Tag tag, void* data, std::size_t bytes) : UcxRequest(std::move(worker), peer, tag, bytes) {
+    const auto lock = worker_->lock();
     worker_->markUsed(peer);
     ucp_request_param_t params{};
     params.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FLAG_NO_IMM_CMPL;
@@ -119,13 +130,19 @@ class UcxReceive final : public UcxRequest {
 
   ~UcxReceive() override {
     if (!unfinished()) return;
-    ucx().ucp_request_cancel(worker_->get(), request_);
+    auto limit = kCancelLimit;
+    {
+      const auto lock = worker_->lock();
+      if (worker_->peerStatus(peer_) != UCS_OK) limit = std::chrono::seconds(0);
+      ucx().ucp_request_cancel(worker_->get(), request_);
+    }
     // A receive that has no message yet ends at once. One whose message is on its way ends when that is here, or with the connection.
-    if (!progressUntilFinished(Deadline::in(worker_->peerStatus(peer_) == UCS_OK ? kCancelLimit : std::chrono::seconds(0))))
-      closeAndFinish();
+    if (!progressUntilFinished(Deadline::in(limit))) closeAndFinish();
   }
 
   bool poll() override {
+    if (status_ == UCS_OK && arrivedBytes_ == bytes_) return true;
+    const auto lock = worker_->lock();
     const ucs_status_t status = step();
     if (status == UCS_INPROGRESS && worker_->peerStatus(peer_) == UCS_OK) return false;
     if (status == UCS_ERR_MESSAGE_TRUNCATED || (status == UCS_OK && arrivedBytes_ != bytes_)) {
@@ -145,9 +162,13 @@ class UcxTransport final : public Transport {
  public:
   UcxTransport(Control& control, WorkerPtr worker, std::chrono::milliseconds timeout)
       : control_(control), worker_(std::move(worker)), timeout_(timeout) {
+    const auto lock = worker_->lock();
     worker_->setControl(&control_);
   }
-  ~UcxTransport() override { worker_->setControl(nullptr); }  // requests may outlive the communicator
+  ~UcxTransport() override {
+    const auto lock = worker_->lock();
+    worker_->setControl(nullptr);  // requests may outlive the communicator
+  }
 
   const char* name() const override { return "ucx"; }
 
@@ -161,24 +182,30 @@ class UcxTransport final : public Transport {
     return std::make_unique<UcxReceive>(worker_, peer, tag, data, bytes);
   }
 
-  // By endpoint, not by worker: UCX's worker flush does not wait for what an endpoint has queued, such as the acknowledgement of a large
-  // message, without which the peer's send never ends when we make no more progress.
+  // By endpoint, not by worker: UCX's worker flush does not wait for what an endpoint has queued.
   void flush() override {
-    std::vector<void*> requests = worker_->startFlush();
+    const auto release = [](void* request) {
+      if (ucx().ucp_request_check_status(request) == UCS_INPROGRESS) return false;
+      ucx().ucp_request_free(request);
+      return true;
+    };
     const Deadline deadline = Deadline::in(timeout_);
-    for (Backoff backoff; !requests.empty(); backoff.pause()) {
-      worker_->progress();
+    auto lock = worker_->lock();
+    std::vector<void*> requests = worker_->startFlush();
+    Backoff backoff;
+    while (true) {
       // A connection that breaks meanwhile is for the next send or receive to report.
-      std::erase_if(requests, [](void* request) {
-        if (ucx().ucp_request_check_status(request) == UCS_INPROGRESS) return false;
-        ucx().ucp_request_free(request);
-        return true;
-      });
-      if (requests.empty() || (!control_.failed() && !deadline.passed())) continue;
-      for (void* request : requests) ucx().ucp_request_free(request);  // UCX keeps them until they are done
-      control_.throwIfFailed();
-      fail(qcclTimeout, "rank ", worker_->rank(), ": what was sent has not left after ", timeout_.count(), " ms (QCCL_TIMEOUT_MS)");
+      std::erase_if(requests, release);
+      if (requests.empty()) return;
+      if (control_.failed() || deadline.passed()) break;
+      lock.unlock();
+      backoff.pause();
+      lock = worker_->lock();
+      worker_->progress();
     }
+    for (void* request : requests) ucx().ucp_request_free(request);  // UCX keeps them until they are done
+    control_.throwIfFailed();
+    fail(qcclTimeout, "rank ", worker_->rank(), ": what was sent has not left after ", timeout_.count(), " ms (QCCL_TIMEOUT_MS)");
   }
 
  private:
@@ -196,7 +223,16 @@ class UcxTransport final : public Transport {
 
 std::unique_ptr<Transport> makeUcxTransport(Control& control, const Settings& settings, Deadline deadline) {
   auto worker = std::make_shared<UcxWorker>(control.rank(), control.size(), settings);
-  worker->connect(control.allGather(worker->address(), deadline));
+  std::string address;
+  {
+    const auto lock = worker->lock();
+    address = worker->address();
+  }
+  const std::vector<std::string> addresses = control.allGather(address, deadline);
+  {
+    const auto lock = worker->lock();
+    worker->connect(addresses);
+  }
   return std::make_unique<UcxTransport>(control, std::move(worker), std::chrono::milliseconds(settings.timeoutMs));
 }
 

@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "core/log.hpp"
+#include "transport/tcp/background_thread.hpp"
 #include "transport/tcp/socket.hpp"
 
 namespace qccl::transport {
@@ -19,6 +20,12 @@ constexpr std::chrono::seconds kCloseLimit{5};
 
 // How long a loss may wait for the control channel's story.
 constexpr std::chrono::seconds kEchoLimit{2};
+
+// How often the service thread looks whether the caller makes progress, shortly after the caller's last visit and later on.
+constexpr std::chrono::milliseconds kServiceInterval{2};
+constexpr std::chrono::milliseconds kIdleServiceInterval{10};
+constexpr int kRoundsUntilIdle = 100;
+constexpr int kProgressBurst = 64;
 
 // UCX reads its configuration and looks at the devices when a context is made or cleaned up; one thread at a time.
 std::mutex& contextMutex() {
@@ -99,9 +106,16 @@ UcxWorker::UcxWorker(int rank, int size, const Settings& settings)
     ucx().ucp_cleanup(context_);
     checkUcx(status, "making a UCX worker", qcclSystemError);
   }
+  service_ = startBackgroundThread([this] { serve(); });
 }
 
 UcxWorker::~UcxWorker() {
+  {
+    const std::lock_guard stopping(serviceMutex_);
+    stop_ = true;
+  }
+  stopping_.notify_one();
+  service_.join();
   for (Peer& peer : peers_) startClosing(peer);
   finishClosing(Deadline::in(kCloseLimit));
   if (!closing_.empty()) {
@@ -113,6 +127,25 @@ UcxWorker::~UcxWorker() {
   ucx().ucp_worker_destroy(worker_);
   const std::lock_guard lock(contextMutex());
   ucx().ucp_cleanup(context_);
+}
+
+void UcxWorker::serve() {
+  std::uint64_t seen = 0;
+  int quietRounds = 0;
+  std::unique_lock waiting(serviceMutex_);
+  while (!stopping_.wait_for(waiting, quietRounds < kRoundsUntilIdle ? kServiceInterval : kIdleServiceInterval, [this] { return stop_; })) {
+    const std::uint64_t now = activity_.load(std::memory_order_relaxed);
+    if (now != seen) {
+      seen = now;
+      quietRounds = 0;
+      continue;
+    }
+    if (quietRounds < kRoundsUntilIdle) ++quietRounds;
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock.owns_lock()) continue;
+    for (int i = 0; i < kProgressBurst && ucx().ucp_worker_progress(worker_) != 0; ++i) {
+    }
+  }
 }
 
 std::string UcxWorker::address() const {

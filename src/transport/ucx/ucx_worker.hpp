@@ -1,8 +1,19 @@
 // One communicator's UCX objects: context, worker, an endpoint for each peer. Owns them and knows which peers are gone.
+//
+// UCX does things only while its progress function runs. Some of them are for peers, after our own requests are done: the acknowledgement
+// that ends a peer's large send may still be queued when our receive of it is complete, and a TCP peer's flush waits for our answer. A rank
+// that then computes, or waits for something else, would hold them up, or block them for ever. So a service thread makes progress at
+// intervals whenever the caller does not.
+//
+// Threads: everything but the constructor and destructor is called with the lock() held.
 #pragma once
 
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/deadline.hpp"
@@ -19,6 +30,12 @@ class UcxWorker {
   ~UcxWorker();
   UcxWorker(const UcxWorker&) = delete;
   UcxWorker& operator=(const UcxWorker&) = delete;
+
+  // Also tells the service thread that the caller is at it.
+  std::unique_lock<std::mutex> lock() {
+    activity_.fetch_add(1, std::memory_order_relaxed);
+    return std::unique_lock(mutex_);
+  }
 
   int rank() const { return rank_; }
   int size() const { return static_cast<int>(peers_.size()); }
@@ -66,13 +83,22 @@ class UcxWorker {
   void startClosing(Peer& peer);
   void finishClosing(Deadline deadline);
 
+  void serve();
+
   const int rank_;
+  std::mutex mutex_;  // of all below, down to echoDeadline_
   ucp_context_h context_ = nullptr;
   ucp_worker_h worker_ = nullptr;
   std::vector<Peer> peers_;  // by rank
   std::vector<void*> closing_;
   const Control* control_ = nullptr;
   std::optional<Deadline> echoDeadline_;  // set at the first loss
+
+  std::atomic<std::uint64_t> activity_{0};
+  std::mutex serviceMutex_;
+  std::condition_variable stopping_;
+  bool stop_ = false;
+  std::thread service_;
 };
 
 }  // namespace qccl::transport
