@@ -60,8 +60,8 @@ int main(int argc, char** argv) {
     }
     try {
       return run(argv);
-    } catch (const AgreedError& error) {
-      return error.rank() == 0 ? report(error.what()) : 1;
+    } catch (const ReportedElsewhere&) {
+      return 1;
     } catch (const std::exception& error) {
       return report(error.what());
     }

@@ -1,8 +1,8 @@
 // One rank's training run.
 #pragma once
 
+#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "app/checkpoints.hpp"
@@ -19,14 +19,10 @@
 
 namespace qccl::train {
 
-// A failure that all ranks have come to together; one sentence is enough.
-class AgreedError : public TrainError {
+// The run has failed, and another rank says why: this one ends without a word.
+class ReportedElsewhere : public TrainError {
  public:
-  AgreedError(int rank, const std::string& sentence) : TrainError(sentence), rank_(rank) {}
-  int rank() const { return rank_; }
-
- private:
-  int rank_;
+  ReportedElsewhere() : TrainError("the run has failed; another rank says why") {}
 };
 
 struct TrainOutcome {
@@ -51,7 +47,8 @@ class TrainRun {
   void makeModel();
   void agreeOnOptions();
   void prepareRunFolder();
-  void restoreOrInitialize();
+  void shareStart();
+  void loadOrInitialize();
   void shareState();
   void logConfig();
   StepResult step();
@@ -59,8 +56,12 @@ class TrainRun {
   void evaluateNow();
   void checkReplicas();
   void save();
-  std::int64_t readCheckpoint(const std::string& folder);
+  void readCheckpoint(const std::string& folder);
   bool isMain() const { return group_.rank() == 0; }
+  // Collective. If `work` fails on any rank all ranks fail, the first of those it failed on with its own error and the others with
+  // ReportedElsewhere.
+  void together(const std::function<void()>& work);
+  // All ranks know it: rank 0 says it.
   [[noreturn]] void failTogether(const std::string& sentence) const;
 
   const TrainOptions options_;
@@ -73,6 +74,7 @@ class TrainRun {
   std::unique_ptr<TokenFile> valFile_;
   std::unique_ptr<Llama> model_;
   std::unique_ptr<AdamW> optimizer_;
+  LoaderState startState_;  // of the loader, once restored
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<GradientReducer> reducer_;
   std::unique_ptr<RunLog> log_;  // on rank 0

@@ -39,18 +39,23 @@ Group::~Group() {
   if (comm_ != nullptr) qcclCommDestroy(comm_);
 }
 
+bool Group::hasPeers() const {
+  if (comm_ == nullptr && aborted_) failTrain("the ranks have been parted by an earlier failure");
+  return comm_ != nullptr;
+}
+
 void Group::broadcast(std::span<float> values) {
-  if (comm_ == nullptr) return;
+  if (!hasPeers()) return;
   checkQccl(qcclBroadcast(values.data(), values.data(), values.size(), qcclFloat32, 0, comm_, nullptr), "the broadcast failed", comm_);
 }
 
 void Group::broadcast(std::span<std::uint64_t> values) {
-  if (comm_ == nullptr) return;
+  if (!hasPeers()) return;
   checkQccl(qcclBroadcast(values.data(), values.data(), values.size(), qcclUint64, 0, comm_, nullptr), "the broadcast failed", comm_);
 }
 
 void Group::sum(std::span<double> values) {
-  if (comm_ == nullptr) return;
+  if (!hasPeers()) return;
   const std::size_t count = values.size();
   std::vector<double> all(count * static_cast<std::size_t>(size_));
   checkQccl(qcclAllGather(values.data(), all.data(), count, qcclFloat64, comm_, nullptr), "the exchange of numbers failed", comm_);
@@ -61,7 +66,7 @@ void Group::sum(std::span<double> values) {
 }
 
 void Group::max(std::span<std::uint64_t> values) {
-  if (comm_ == nullptr) return;
+  if (!hasPeers()) return;
   checkQccl(qcclAllReduce(values.data(), values.data(), values.size(), qcclUint64, qcclMax, comm_, nullptr),
             "the exchange of numbers failed", comm_);
 }
@@ -72,7 +77,7 @@ void Group::barrier() {
 }
 
 std::uint64_t Group::wireBytes() const {
-  if (comm_ == nullptr) return 0;
+  if (!hasPeers()) return 0;
   qcclStats_t stats{};
   stats.size = sizeof(stats);
   checkQccl(qcclCommGetStats(comm_, &stats), "the communicator's counters cannot be read", comm_);
@@ -82,6 +87,7 @@ std::uint64_t Group::wireBytes() const {
 void Group::abort() noexcept {
   if (comm_ != nullptr) qcclCommAbort(comm_);
   comm_ = nullptr;
+  aborted_ = true;
 }
 
 }  // namespace qccl::train

@@ -29,7 +29,7 @@ class Group {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
-  qcclComm_t comm() const { return comm_; }  // nullptr without ranks to talk to
+  qcclComm_t comm() const { return comm_; }  // nullptr without ranks to talk to, and after abort()
 
   // values on every rank = those of rank 0.
   void broadcast(std::span<float> values);
@@ -49,10 +49,13 @@ class Group {
 
  private:
   void adopt(qcclComm_t comm);
+  // False if there is nobody to talk to; throws TrainError after abort().
+  bool hasPeers() const;
 
   qcclComm_t comm_ = nullptr;
   int rank_ = 0;
   int size_ = 1;
+  bool aborted_ = false;
 };
 
 }  // namespace qccl::train

@@ -66,6 +66,7 @@ TEST_F(CommandLine, WrongFlagsAreNamed) {
 
 TEST_F(CommandLine, MissingAndDamagedDataAreNamed) {
   expectSentence({"train", "--data", shared_->path("nowhere"), "--out", shared_->path("x"), "--steps", "1"}, "cannot open");
+  expectSentence(train("x", {"--steps", "1", "--seq", "2000"}), "too few for one sequence of 2000");
   std::filesystem::copy(shared_->data(), shared_->path("bad"));
   std::string bytes = readAll(shared_->path("bad/train.bin"));
   bytes[200] = static_cast<char>(bytes[200] ^ 1);
@@ -108,6 +109,11 @@ TEST_F(CommandLine, AnExistingRunIsNotTouchedUnlessAsked) {
   const std::string before = readAll(shared_->path("run/log.jsonl"));
   expectSentence(train("run", {"--steps", "2"}), "holds a run already");
   EXPECT_EQ(readAll(shared_->path("run/log.jsonl")), before);
+  // What concerns all ranks is said once.
+  const Ended twoRanks = run(train("run", {"--steps", "2", "--ranks", "2"}));
+  EXPECT_EQ(twoRanks.code, 1);
+  EXPECT_THAT(twoRanks.output, HasSubstr("qccl-train: rank 0: "));
+  EXPECT_THAT(twoRanks.output, Not(HasSubstr("rank 1")));
   EXPECT_EQ(run(train("run", {"--steps", "1", "--overwrite"})).code, 0);
   EXPECT_TRUE(std::filesystem::exists(shared_->path("run/checkpoints/step-00000001")));
   EXPECT_FALSE(std::filesystem::exists(shared_->path("run/checkpoints/step-00000002")));
