@@ -1,27 +1,26 @@
 /* qccl: quantized collective communication. The C API.
  *
- * The functions that NCCL also has keep NCCL's shapes, enum values and semantics under the prefix `qccl`, so that both libraries can stand in one process.
- * What is ours beside them: the choice of quantization (qcclQuantConfig_t), the explanation of a call before it is made (qcclCommExplain) and its
- * account afterwards (qcclCommGetStats).
+ * The functions that NCCL also has keep NCCL's shapes, enum values and semantics under the prefix `qccl`, so that both libraries can stand
+ * in one process. What is ours beside them: the choice of quantization (qcclQuantConfig_t), the explanation of a call before it is made
+ * (qcclCommExplain) and its account afterwards (qcclCommGetStats).
  *
  * Rules that hold for every function here:
- *  - Pure C. Every function returns a qcclResult_t (exceptions never cross this border). On failure qcclGetLastError() holds one sentence that says what was
- *    wrong and what to do; output arguments are left unchanged unless said otherwise.
- *  - Buffers are host memory. They belong to the caller and need only the alignment of their element type. A call that is not inside a group has finished
- *    with its buffers when it returns, also when it returns an error.
+ *  - Pure C. Every function returns a qcclResult_t (exceptions never cross this border). On failure qcclGetLastError() holds one sentence
+ *    that says what was wrong and what to do; output arguments are left unchanged unless said otherwise.
+ *  - Buffers are host memory. They belong to the caller and need only the alignment of their element type. A call that is not inside a
+ *    group has finished with its buffers when it returns, also when it returns an error.
  *  - `stream` must be NULL: host calls block. (Another value is refused with qcclInvalidArgument.)
- *  - A communicator may be used by one thread at a time, and all its ranks must make the same calls in the same order. Different communicators are
- *    independent. qcclCommAbort, qcclCommGetAsyncError and qcclCommGetStats may be called from any thread at any time.
- *  - Every wait is bounded by the communicator's timeout. After a failure (a dead or hung peer, a mismatched call, an abort) the communicator is unusable on
- *    every rank: each later call returns the same error; destroy it and make another.
+ *  - A communicator may be used by one thread at a time, and all its ranks must make the same calls in the same order. Different
+ *    communicators are independent. qcclCommAbort, qcclCommGetAsyncError and qcclCommGetStats may be called from any thread at any time.
+ *  - Every wait is bounded by the communicator's timeout. After a failure (a dead or hung peer, a mismatched call, an abort) the
+ *    communicator is unusable on every rank: each later call returns the same error; destroy it and make another.
  */
 #ifndef QCCL_QCCL_H_
 #define QCCL_QCCL_H_
 
+#include <qccl/version.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <qccl/version.h>
 
 #if defined(__GNUC__)
 #define QCCL_API __attribute__((visibility("default")))
@@ -33,9 +32,9 @@
 extern "C" {
 #endif
 
-/* ---------------------------------------------------------------------------------------------------------------------------------------------------------
+/* ----------------------------------------------------------------------------------------------------
  * Types
- * ------------------------------------------------------------------------------------------------------------------------------------------------------ */
+ * ------------------------------------------------------------------------------------------------- */
 
 /* A communicator: one rank's membership in a group of ranks. Made by qcclCommInit*, ended by qcclCommDestroy or qcclCommAbort. */
 typedef struct qcclComm* qcclComm_t;
@@ -44,8 +43,8 @@ typedef struct qcclComm* qcclComm_t;
 typedef void* qcclStream_t;
 
 #define QCCL_UNIQUE_ID_BYTES 128
-/* Names one communicator to be. Opaque bytes, to be copied to every rank by any means. Carries the address of the rendezvous and a random secret: whoever
- * has it can join, so hand it only to the ranks. */
+/* Names one communicator to be. Opaque bytes, to be copied to every rank by any means. Carries the address of the rendezvous and a random
+ * secret: whoever has it can join, so hand it only to the ranks. */
 typedef struct {
   char internal[QCCL_UNIQUE_ID_BYTES];
 } qcclUniqueId;
@@ -84,9 +83,9 @@ typedef enum {
   qcclNumTypes = 12
 } qcclDataType_t;
 
-/* Floating types smaller than 32 bits are added, multiplied and averaged in FP32 and rounded once, to nearest even, when a value leaves a rank. qcclAvg on
- * integers is the sum divided by the number of ranks, truncated toward zero. Integer sums and products wrap. qcclMin and qcclMax return NaN if any rank has
- * NaN. */
+/* Floating types smaller than 32 bits are added, multiplied and averaged in FP32 and rounded once, to nearest even, when a value leaves a
+ * rank. qcclAvg on integers is the sum divided by the number of ranks, truncated toward zero. Integer sums and products wrap. qcclMin and
+ * qcclMax return NaN if any rank has NaN. */
 typedef enum { qcclSum = 0, qcclProd = 1, qcclMax = 2, qcclMin = 3, qcclAvg = 4, qcclNumOps = 5 } qcclRedOp_t;
 
 /* How values travel. The formats are written down in docs/wire_format.md. */
@@ -124,10 +123,12 @@ typedef enum {
 
 #define QCCL_UNDEF_INT INT32_MIN
 
-/* How a communicator (or one call, qcclAllReduceEx) quantizes. A field left at its QCCL_UNDEF_INT / UINT64_MAX value takes the setting of the same name from the
- * environment (docs/config.md), else the default named here. All ranks must choose alike; a difference is reported, not guessed at. */
+/* How a communicator (or one call, qcclAllReduceEx) quantizes. A field left at its QCCL_UNDEF_INT / UINT64_MAX value takes the setting of
+ * the same name from the environment (docs/config.md), else the default named here. All ranks must choose alike; a difference is reported,
+ * not guessed at. */
 typedef struct {
-  int codec;         /* qcclCodec_t; default none. Applies to AllReduce and ReduceScatter of FP32, BF16, FP16 with Sum or Avg. Everything else is exact. */
+  int codec; /* qcclCodec_t; default none. Applies to AllReduce and ReduceScatter of FP32, BF16, FP16 with Sum or Avg. Everything else is
+                exact. */
   int blockElems;    /* elements that share a scale: 32, 64, ..., 4096 (a power of two); default 256 */
   int algorithm;     /* qcclAlgo_t of AllReduce; default auto. ReduceScatter uses ring when this is ring, else the direct exchange. */
   int rounding;      /* qcclRounding_t; default nearest */
@@ -138,34 +139,34 @@ typedef struct {
 #define QCCL_QUANT_CONFIG_INITIALIZER \
   { QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX }
 
-/* Configuration of a communicator. Always start from QCCL_CONFIG_INITIALIZER; `size`, `magic` and `version` make old programs work with new libraries. */
+/* Configuration of a communicator. Always start from QCCL_CONFIG_INITIALIZER; `size`, `magic` and `version` make old programs work with new
+ * libraries. */
 typedef struct {
   size_t size;
   uint32_t magic;
   uint32_t version;
-  const char* name;        /* shown in errors and logs; NULL: "comm<N>". Copied. */
-  const char* transport;   /* "auto", "inproc" (ranks are threads of one process) or "ucx"; NULL: setting QCCL_TRANSPORT, default auto. Copied. */
-  int timeoutMs;           /* bound of every wait, > 0; QCCL_UNDEF_INT: setting QCCL_TIMEOUT_MS */
+  const char* name; /* shown in errors and logs; NULL: "comm<N>". Copied. */
+  const char*
+      transport; /* "auto", "inproc" (ranks are threads of one process) or "ucx"; NULL: setting QCCL_TRANSPORT, default auto. Copied. */
+  int timeoutMs; /* bound of every wait, > 0; QCCL_UNDEF_INT: setting QCCL_TIMEOUT_MS */
   qcclQuantConfig_t quant; /* default of every call */
 } qcclConfig_t;
 
 #define QCCL_CONFIG_MAGIC 0x7163636cu /* "qccl" */
-#define QCCL_CONFIG_INITIALIZER                                                                                                        \
-  {                                                                                                                                    \
-    sizeof(qcclConfig_t), QCCL_CONFIG_MAGIC, QCCL_VERSION_CODE, NULL, NULL, QCCL_UNDEF_INT, QCCL_QUANT_CONFIG_INITIALIZER \
-  }
+#define QCCL_CONFIG_INITIALIZER \
+  { sizeof(qcclConfig_t), QCCL_CONFIG_MAGIC, QCCL_VERSION_CODE, NULL, NULL, QCCL_UNDEF_INT, QCCL_QUANT_CONFIG_INITIALIZER }
 
 /* What a communicator has done since it was made. Counts are of this rank. */
 typedef struct {
-  size_t size;                /* set by the caller to sizeof(qcclStats_t) */
-  uint64_t calls;             /* collectives and point-to-point operations completed */
-  uint64_t quantizedCalls;    /* of these, with a codec other than none */
-  uint64_t elems;             /* input elements of all calls */
-  uint64_t quantizedElems;    /* input elements of the quantized calls */
-  uint64_t wireBytes;         /* payload bytes handed to the transport for other ranks */
-  uint64_t exactWireBytes;    /* what the same algorithms would have sent with codec none; saved = exactWireBytes - wireBytes */
-  uint64_t nonFiniteBlocks;   /* blocks that this rank encoded as non-finite because they held NaN or Inf */
-  uint64_t encodedBlocks;     /* blocks that this rank encoded */
+  size_t size;              /* set by the caller to sizeof(qcclStats_t) */
+  uint64_t calls;           /* collectives and point-to-point operations completed */
+  uint64_t quantizedCalls;  /* of these, with a codec other than none */
+  uint64_t elems;           /* input elements of all calls */
+  uint64_t quantizedElems;  /* input elements of the quantized calls */
+  uint64_t wireBytes;       /* payload bytes handed to the transport for other ranks */
+  uint64_t exactWireBytes;  /* what the same algorithms would have sent with codec none; saved = exactWireBytes - wireBytes */
+  uint64_t nonFiniteBlocks; /* blocks that this rank encoded as non-finite because they held NaN or Inf */
+  uint64_t encodedBlocks;   /* blocks that this rank encoded */
 } qcclStats_t;
 
 /* What a call would do on this communicator. */
@@ -179,9 +180,9 @@ typedef struct {
   char reason[192];        /* one sentence: why this and not something else */
 } qcclPlan_t;
 
-/* ---------------------------------------------------------------------------------------------------------------------------------------------------------
+/* ----------------------------------------------------------------------------------------------------
  * Library
- * ------------------------------------------------------------------------------------------------------------------------------------------------------ */
+ * ------------------------------------------------------------------------------------------------- */
 
 /* *version = QCCL_VERSION_CODE of the library that is loaded: major * 10000 + minor * 100 + patch. */
 QCCL_API qcclResult_t qcclGetVersion(int* version);
@@ -189,39 +190,42 @@ QCCL_API qcclResult_t qcclGetVersion(int* version);
 /* A fixed sentence for a result code; never NULL, valid for ever. */
 QCCL_API const char* qcclGetErrorString(qcclResult_t result);
 
-/* The story of the last failure: of `comm` when given, else of the calling thread. "" if there was none. Valid until the next qccl call of this thread. */
+/* The story of the last failure: of `comm` when given, else of the calling thread. "" if there was none. Valid until the next qccl call of
+ * this thread. */
 QCCL_API const char* qcclGetLastError(qcclComm_t comm);
 
-/* ---------------------------------------------------------------------------------------------------------------------------------------------------------
+/* ----------------------------------------------------------------------------------------------------
  * Communicators
- * ------------------------------------------------------------------------------------------------------------------------------------------------------ */
+ * ------------------------------------------------------------------------------------------------- */
 
-/* Makes an id and starts, in this process, the rendezvous that the ranks of one communicator will meet at. The rendezvous ends when all have met or after
- * QCCL_TIMEOUT_MS. The process that called this must live until then. The address is that of QCCL_INTERFACE if set, else of the first interface that is up
- * and not loopback, else loopback. */
+/* Makes an id and starts, in this process, the rendezvous that the ranks of one communicator will meet at. The rendezvous ends when all
+ * have met or after QCCL_TIMEOUT_MS. The process that called this must live until then. The address is that of QCCL_INTERFACE if set, else
+ * of the first interface that is up and not loopback, else loopback. */
 QCCL_API qcclResult_t qcclGetUniqueId(qcclUniqueId* id);
 
-/* Joins communicator `id` as `rank` of `nranks`. Collective over the ranks: returns when all have joined, or an error after the timeout that names who is
- * missing. Inside a group, *comm is valid after qcclGroupEnd. */
+/* Joins communicator `id` as `rank` of `nranks`. Collective over the ranks: returns when all have joined, or an error after the timeout
+ * that names who is missing. Inside a group, *comm is valid after qcclGroupEnd. */
 QCCL_API qcclResult_t qcclCommInitRank(qcclComm_t* comm, int nranks, qcclUniqueId id, int rank);
 
 /* The same with a configuration (NULL: all defaults). */
 QCCL_API qcclResult_t qcclCommInitRankConfig(qcclComm_t* comm, int nranks, qcclUniqueId id, int rank, const qcclConfig_t* config);
 
-/* Makes all `nranks` ranks of a communicator in this process; comms is an array of nranks. Each rank is then driven by a thread of its own, or all by one
- * thread inside qcclGroupStart / qcclGroupEnd. Transport inproc unless config (NULL allowed) says otherwise. `devices` must be NULL on the host backend. */
+/* Makes all `nranks` ranks of a communicator in this process; comms is an array of nranks. Each rank is then driven by a thread of its own,
+ * or all by one thread inside qcclGroupStart / qcclGroupEnd. Transport inproc unless config (NULL allowed) says otherwise. `devices` must
+ * be NULL on the host backend. */
 QCCL_API qcclResult_t qcclCommInitAll(qcclComm_t* comms, int nranks, const int* devices);
 QCCL_API qcclResult_t qcclCommInitAllConfig(qcclComm_t* comms, int nranks, const int* devices, const qcclConfig_t* config);
 
 QCCL_API qcclResult_t qcclCommCount(qcclComm_t comm, int* count);
 QCCL_API qcclResult_t qcclCommUserRank(qcclComm_t comm, int* rank);
 
-/* Waits until this rank's communication is complete and frees the communicator. Not collective: a rank may destroy while others still receive what it sent.
- * NULL is allowed. */
+/* Ends this rank's membership and frees the communicator. Between processes it returns when every rank has called it (bounded by the
+ * timeout), so that nothing a rank has sent is lost; a thread that drives several ranks over ucx must destroy them in one group. After a
+ * failure it returns at once. NULL is allowed. */
 QCCL_API qcclResult_t qcclCommDestroy(qcclComm_t comm);
 
-/* Ends whatever any rank is doing on the communicator: calls in flight return qcclRemoteError on the other ranks and qcclInvalidUsage here. From any thread.
- * Frees the communicator once no call of this rank is inside it. NULL is allowed. */
+/* Ends whatever any rank is doing on the communicator: calls in flight return qcclRemoteError on the other ranks and qcclInvalidUsage here.
+ * From any thread. Frees the communicator once no call of this rank is inside it. NULL is allowed. */
 QCCL_API qcclResult_t qcclCommAbort(qcclComm_t comm);
 
 /* *result = the error that made the communicator unusable, or qcclSuccess. Never blocks. */
@@ -230,58 +234,62 @@ QCCL_API qcclResult_t qcclCommGetAsyncError(qcclComm_t comm, qcclResult_t* resul
 /* Copies the counters. stats->size must be set. Never blocks. */
 QCCL_API qcclResult_t qcclCommGetStats(qcclComm_t comm, qcclStats_t* stats);
 
-/* Says what AllReduce or ReduceScatter (count = recvcount) with these arguments would do on `comm`; quant as in qcclAllReduceEx. Local: no communication. */
+/* Says what AllReduce or ReduceScatter (count = recvcount) with these arguments would do on `comm`; quant as in qcclAllReduceEx. Local: no
+ * communication. */
 QCCL_API qcclResult_t qcclCommExplain(qcclComm_t comm, qcclColl_t coll, size_t count, qcclDataType_t dtype, qcclRedOp_t op,
                                       const qcclQuantConfig_t* quant, qcclPlan_t* plan);
 
-/* ---------------------------------------------------------------------------------------------------------------------------------------------------------
+/* ----------------------------------------------------------------------------------------------------
  * Collectives. Counts are elements. A count of 0 is a valid call that touches no buffer.
- * ------------------------------------------------------------------------------------------------------------------------------------------------------ */
+ * ------------------------------------------------------------------------------------------------- */
 
-/* recvbuff[i] = op over ranks of sendbuff[i], the same bits on every rank. In place if sendbuff == recvbuff; otherwise they must not overlap. */
-QCCL_API qcclResult_t qcclAllReduce(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op, qcclComm_t comm,
-                                    qcclStream_t stream);
+/* recvbuff[i] = op over ranks of sendbuff[i], the same bits on every rank. In place if sendbuff == recvbuff; otherwise they must not
+ * overlap. */
+QCCL_API qcclResult_t qcclAllReduce(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op,
+                                    qcclComm_t comm, qcclStream_t stream);
 
-/* The same with a quantization of its own: fields of `quant` that are not UNDEF replace the communicator's. A request that cannot be met (an integer type
- * with codec int8, say) is refused with qcclInvalidArgument; the communicator's own default would take the exact path instead. */
+/* The same with a quantization of its own: fields of `quant` that are not UNDEF replace the communicator's. A request that cannot be met
+ * (an integer type with codec int8, say) is refused with qcclInvalidArgument; the communicator's own default would take the exact path
+ * instead. */
 QCCL_API qcclResult_t qcclAllReduceEx(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op,
                                       const qcclQuantConfig_t* quant, qcclComm_t comm, qcclStream_t stream);
 
 /* recvbuff (recvcount elements) = op over ranks of sendbuff[rank * recvcount + i]. In place if recvbuff == sendbuff + rank * recvcount. */
-QCCL_API qcclResult_t qcclReduceScatter(const void* sendbuff, void* recvbuff, size_t recvcount, qcclDataType_t dtype, qcclRedOp_t op, qcclComm_t comm,
-                                        qcclStream_t stream);
+QCCL_API qcclResult_t qcclReduceScatter(const void* sendbuff, void* recvbuff, size_t recvcount, qcclDataType_t dtype, qcclRedOp_t op,
+                                        qcclComm_t comm, qcclStream_t stream);
 
 /* recvbuff[r * sendcount + i] = rank r's sendbuff[i]; always exact. In place if sendbuff == recvbuff + rank * sendcount. */
-QCCL_API qcclResult_t qcclAllGather(const void* sendbuff, void* recvbuff, size_t sendcount, qcclDataType_t dtype, qcclComm_t comm, qcclStream_t stream);
+QCCL_API qcclResult_t qcclAllGather(const void* sendbuff, void* recvbuff, size_t sendcount, qcclDataType_t dtype, qcclComm_t comm,
+                                    qcclStream_t stream);
 
 /* recvbuff on every rank = root's sendbuff; sendbuff is read on root only. Always exact. */
 QCCL_API qcclResult_t qcclBroadcast(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, int root, qcclComm_t comm,
                                     qcclStream_t stream);
 
 /* recvbuff on root = op over ranks of sendbuff; recvbuff is not used on other ranks and may be NULL there. Always exact. */
-QCCL_API qcclResult_t qcclReduce(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op, int root, qcclComm_t comm,
-                                 qcclStream_t stream);
+QCCL_API qcclResult_t qcclReduce(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op, int root,
+                                 qcclComm_t comm, qcclStream_t stream);
 
-/* Point to point. Outside a group a send may block until its receive is posted; put sends and receives that depend on one another into one group. Operations
- * between the same two ranks match in the order in which they are made. */
+/* Point to point. Outside a group a send may block until its receive is posted; put sends and receives that depend on one another into one
+ * group. Operations between the same two ranks match in the order in which they are made. */
 QCCL_API qcclResult_t qcclSend(const void* sendbuff, size_t count, qcclDataType_t dtype, int peer, qcclComm_t comm, qcclStream_t stream);
 QCCL_API qcclResult_t qcclRecv(void* recvbuff, size_t count, qcclDataType_t dtype, int peer, qcclComm_t comm, qcclStream_t stream);
 
-/* Calls between the outermost Start and End of a thread are checked at once but run at End, as one: all their sends and receives progress together, and
- * operations of several communicators (several ranks driven by one thread) run side by side. End returns the first error of the group; its buffers are in
- * use until then. */
+/* Calls between the outermost Start and End of a thread are checked at once but run at End, as one: all their sends and receives progress
+ * together, and operations of several communicators (several ranks driven by one thread) run side by side. End returns the first error of
+ * the group; its buffers are in use until then. */
 QCCL_API qcclResult_t qcclGroupStart(void);
 QCCL_API qcclResult_t qcclGroupEnd(void);
 
-/* ---------------------------------------------------------------------------------------------------------------------------------------------------------
+/* ----------------------------------------------------------------------------------------------------
  * What the library is: read by qccl-info, by tuners and by tests
- * ------------------------------------------------------------------------------------------------------------------------------------------------------ */
+ * ------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-  int algorithm;            /* qcclAlgo_t */
-  const char* name;         /* "ring" */
-  const char* summary;      /* one sentence: how it works */
-  const char* wireBytes;    /* a formula in N (message bytes), W (ranks) and b (bytes on the wire for each byte of data) */
+  int algorithm;             /* qcclAlgo_t */
+  const char* name;          /* "ring" */
+  const char* summary;       /* one sentence: how it works */
+  const char* wireBytes;     /* a formula in N (message bytes), W (ranks) and b (bytes on the wire for each byte of data) */
   const char* quantizations; /* on the path of an element, as a formula in W */
   const char* bestFor;
 } qcclAlgoInfo_t;
@@ -290,8 +298,8 @@ typedef struct {
 QCCL_API qcclResult_t qcclGetAlgorithmInfo(int index, qcclAlgoInfo_t* info);
 
 /* *factor so that, in an all-reduce with this algorithm and codec over nranks ranks, every element satisfies
- * |result - exact sum| <= *factor * sum over ranks r of max|x_r| over the element's block, apart from the rounding of the result to the data type (derivation:
- * docs/numerics.md). */
+ * |result - exact sum| <= *factor * sum over ranks r of max|x_r| over the element's block, apart from the rounding of the result to the
+ * data type (derivation: docs/numerics.md). */
 QCCL_API qcclResult_t qcclGetErrorBound(qcclAlgo_t algorithm, qcclCodec_t codec, qcclRounding_t rounding, int nranks, double* factor);
 
 typedef struct {
@@ -305,14 +313,16 @@ typedef struct {
   int isSet; /* 1 if the environment sets it */
 } qcclSettingInfo_t;
 
-/* Row `index` of the table of settings; qcclInvalidArgument past its end, or when the environment holds a bad value (the message names it). */
+/* Row `index` of the table of settings; qcclInvalidArgument past its end, or when the environment holds a bad value (the message names it).
+ */
 QCCL_API qcclResult_t qcclGetSettingInfo(int index, qcclSettingInfo_t* info);
 
-/* *info = static text, "key: value" lines: version, compiler, build type, CPU kernels in use (avx512, avx2, baseline), transports that can be opened here. */
+/* *info = static text, "key: value" lines: version, compiler, build type, CPU kernels in use (avx512, avx2, baseline), transports that can
+ * be opened here. */
 QCCL_API qcclResult_t qcclGetBuildInfo(const char** info);
 
-/* Name <-> value of the enums above ("float32", "sum", "int8", "ring", "nearest"): for command lines and logs. The first returns NULL for an unknown value;
- * the second returns -1 for an unknown name. */
+/* Name <-> value of the enums above ("float32", "sum", "int8", "ring", "nearest"): for command lines and logs. The first returns NULL for
+ * an unknown value; the second returns -1 for an unknown name. */
 typedef enum { qcclEnumDataType, qcclEnumRedOp, qcclEnumCodec, qcclEnumAlgo, qcclEnumRounding, qcclEnumColl } qcclEnum_t;
 QCCL_API const char* qcclEnumName(qcclEnum_t kind, int value);
 QCCL_API int qcclEnumValue(qcclEnum_t kind, const char* name);

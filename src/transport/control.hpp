@@ -54,8 +54,8 @@ class Control {
   // Every rank's `mine`, by rank. Collective. Throws qcclTimeout naming the ranks that did not come, or what failure() says.
   virtual std::vector<std::string> allGather(const std::string& mine, Deadline deadline) = 0;
 
-  // Makes the failure known on every rank; the first one wins everywhere it arrives first. From any thread, blocks for half a second at most, never
-  // throws.
+  // Makes the failure known on every rank; the first one wins everywhere it arrives first. From any thread, blocks for half a second at
+  // most, never throws.
   virtual void fail(const Failure& failure) noexcept = 0;
 
   // True once fail() was called on any rank or a rank's process died without leave(). One atomic load: meant for polling loops. From any
