@@ -192,7 +192,7 @@ TEST(LocalLauncher, RanksThatIgnoreTheRequestAreKilled) {
 ProcessResult signalLauncher(const std::string& signal) {
   const TemporaryFolder folder;
   const std::string script = R"sh(out="$1/out"; shift; signal=$1; shift
-"$@" > "$out" & launcher=$!
+: > "$out"; "$@" >> "$out" & launcher=$!
 while [ "$(grep -c '^launch ' "$out")" -lt 2 ]; do sleep 0.02; done
 kill -s $signal $launcher; wait $launcher; code=$?
 cat "$out"; exit $code)sh";

@@ -79,6 +79,9 @@ ucp_context_h makeContext(const Settings& settings) {
   const std::string interfaceName = chosenInterface(settings);
   if (!interfaceName.empty() && !userHasSet("UCX_NET_DEVICES")) choose(config, "NET_DEVICES", netDevices(interfaceName));
   chooseSharedMemory(config);
+  // POSIX segments have a name in /dev/shm while UCX touches all of their pages, so a rank killed just then leaves a file. System V
+  // segments are as fast, are marked for removal within microseconds, and are not held to the small /dev/shm of many containers.
+  if (!userHasSet("UCX_TLS")) choose(config, "TLS", "^posix");
   // UCX writes to standard output, where programs print their results, and complains of every message and segment that a dead rank leaves
   // behind. What matters comes back as status codes.
   if (!userHasSet("UCX_LOG_LEVEL") && logLevel() < LogLevel::info) choose(config, "LOG_LEVEL", "fatal");
