@@ -199,8 +199,9 @@ QCCL_API const char* qcclGetLastError(qcclComm_t comm);
  * ------------------------------------------------------------------------------------------------- */
 
 /* Makes an id and starts, in this process, the rendezvous that the ranks of one communicator will meet at. The rendezvous ends when all
- * have met or after QCCL_TIMEOUT_MS. The process that called this must live until then. The address is that of QCCL_INTERFACE if set, else
- * of the first interface that is up and not loopback, else loopback. */
+ * have left the communicator again, or after QCCL_TIMEOUT_MS if not all have come. The process that called this must live until then: it is
+ * the middle of the communicator's control channel. The address is that of QCCL_INTERFACE if set, else of the first interface that is up
+ * and not loopback, else loopback. */
 QCCL_API qcclResult_t qcclGetUniqueId(qcclUniqueId* id);
 
 /* Joins communicator `id` as `rank` of `nranks`. Collective over the ranks: returns when all have joined, or an error after the timeout

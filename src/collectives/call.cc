@@ -1,7 +1,10 @@
 #include "collectives/call.hpp"
 
+#include <cstring>
+
 #include "core/error.hpp"
 #include "core/types.hpp"
+#include "quant/noise.hpp"
 #include "quant/wire_format.hpp"
 
 namespace qccl::collectives {
@@ -49,6 +52,14 @@ Announcement announce(const Call& call, std::uint64_t sequence) {
   a.rounding = quantized ? static_cast<std::int32_t>(call.quant.rounding) : 0;
   a.seed = quantized && call.quant.rounding == qcclRoundStochastic ? call.quant.seed : 0;
   return a;
+}
+
+std::uint64_t fingerprint(const Announcement& announcement) {
+  std::uint64_t words[sizeof(Announcement) / 8];
+  std::memcpy(words, &announcement, sizeof(announcement));
+  std::uint64_t hash = 0;
+  for (const std::uint64_t word : words) hash = quant::mix64(hash + 0x9e3779b97f4a7c15u + word);
+  return hash;
 }
 
 std::string describe(const Call& call) { return describe(announce(call, 0)); }

@@ -55,6 +55,9 @@ static_assert(sizeof(Announcement) == 64);
 
 Announcement announce(const Call& call, std::uint64_t sequence);
 
+// The same for equal announcements; for different ones different but for one in 2^64.
+std::uint64_t fingerprint(const Announcement& announcement);
+
 // Throws Error(qcclInvalidUsage) naming both calls if rank `peer`'s differs from ours.
 void checkAnnouncement(const Announcement& own, int rank, const Announcement& theirs, int peer);
 

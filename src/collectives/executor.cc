@@ -33,7 +33,12 @@ struct SlotUse {
 class Plan {
  public:
   Plan(const Execution& e, const ExecutorOptions& options, int rank, int size)
-      : execution(e), codec(e.call), rank_(rank), size_(size), uses_(static_cast<std::size_t>(e.schedule.slots)) {
+      : execution(e),
+        codec(e.call),
+        fingerprint_(collectives::fingerprint(announce(e.call, e.sequence))),
+        rank_(rank),
+        size_(size),
+        uses_(static_cast<std::size_t>(e.schedule.slots)) {
     const std::size_t granule = codec.exact() ? 64 : quant::frameElems(e.call.quant.blockElems);
     const std::size_t maxChunk = e.partition.maxChunkElems();
     tileElems_ = std::max<std::size_t>(quant::alignUp(quant::divideUp(options.tileBytes, codec.typeBytes()), granule), granule);
@@ -49,6 +54,7 @@ class Plan {
   std::size_t tiles() const { return tiles_; }
   std::size_t tileStagingBytes() const { return tileStagingBytes_; }
   std::size_t sumOffset() const { return sumOffset_; }
+  std::uint64_t fingerprint() const { return fingerprint_; }
   int rank() const { return rank_; }
   int size() const { return size_; }
   const SlotUse& slot(int index) const { return uses_[static_cast<std::size_t>(index)]; }
@@ -88,6 +94,7 @@ class Plan {
     }
   }
 
+  std::uint64_t fingerprint_;
   int rank_;
   int size_;
   std::vector<SlotUse> uses_;
@@ -157,7 +164,7 @@ class TileRun {
     int peer;
   };
 
-  transport::Tag tagOf(const Step& step) const { return dataTag(plan_.execution.sequence, tile_, step.phase, step.chunk); }
+  transport::Tag tagOf(const Step& step) const { return dataTag(plan_.fingerprint(), tile_, step.phase, step.chunk); }
 
   std::byte* slotAt(int slot, const Chunk& part) const {
     const SlotUse& use = plan_.slot(slot);
@@ -317,11 +324,15 @@ class NeighbourCheck {
 // A rank that has waited this long says so, for others to see; sooner would only cost.
 constexpr std::chrono::milliseconds kSayWaitingAfter{50};
 
-// A message of an unexpected size means that the ranks' calls differ: wait a moment for the announcement that says how.
+// A message of an unexpected size means that the ranks' calls differ, and some rank's neighbour check finds out how: this one's, if its
+// announcement is not here yet, or another's. Waits a moment for that better story.
 [[noreturn]] void explainMismatch(const Error& error, NeighbourCheck& check, const transport::Control& control) {
   const Deadline deadline = Deadline::in(std::chrono::seconds(1));
   Backoff backoff;
-  while (!deadline.passed() && !control.failed() && !check.poll()) backoff.pause();
+  while (!deadline.passed() && !control.failed()) {
+    check.poll();
+    backoff.pause();
+  }
   control.throwIfFailed();
   throw Error(error.code(), error.what());
 }
@@ -366,8 +377,8 @@ ExecutionCounts execute(const Execution& execution, const ExecutorOptions& optio
   Backoff backoff;
   while (!running.empty() || !checked) {
     bool progressed = false;
+    if (!checked && check.poll()) checked = progressed = true;
     try {
-      if (!checked && check.poll()) checked = progressed = true;
       for (auto it = running.begin(); it != running.end();) {
         TileRun& run = **it;
         progressed |= run.advance();
@@ -384,7 +395,7 @@ ExecutionCounts execute(const Execution& execution, const ExecutorOptions& optio
         }
       }
     } catch (const Error& error) {
-      if (error.code() == qcclInvalidUsage && !checked) explainMismatch(error, check, control);
+      if (error.code() == qcclInvalidUsage) explainMismatch(error, check, control);
       throw;
     }
     if (progressed) {

@@ -1,10 +1,11 @@
 // The 48 bits that tell the messages between two ranks apart.
 //
 //   bits 46..47  kind: announcement, data, point to point
-//   data:            32..45 call number modulo 2^14   12..31 tile   11 phase   0..10 chunk
+//   data:            28..45 fingerprint of the call   12..27 tile   11 phase   0..10 chunk
 //   announcement:    0..45 call number
 //   point to point:  0..45 number of the operation between the two ranks
-// Call numbers may wrap: a rank is never 2^14 calls ahead of its neighbour, because each call waits for the neighbour's announcement.
+// The fingerprint covers the call's arguments and its number, so data of a call that differs is never taken for ours: it stays unmatched
+// until the neighbour check reports the difference. Calls that happen to share a fingerprint are kept apart by their order.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,7 @@
 
 namespace qccl::collectives {
 
-inline constexpr std::uint64_t kMaxTiles = std::uint64_t{1} << 20;
+inline constexpr std::uint64_t kMaxTiles = std::uint64_t{1} << 16;
 inline constexpr int kMaxRanks = 1 << 11;
 
 namespace tag_kind {
@@ -29,9 +30,9 @@ inline transport::Tag announcementTag(std::uint64_t sequence) { return tag_kind:
 
 inline transport::Tag pointToPointTag(std::uint64_t number) { return tag_kind::kPointToPoint | (number & tag_kind::kNumberMask); }
 
-inline transport::Tag dataTag(std::uint64_t sequence, std::uint64_t tile, Phase phase, int chunk) {
+inline transport::Tag dataTag(std::uint64_t fingerprint, std::uint64_t tile, Phase phase, int chunk) {
   QCCL_CHECK(tile < kMaxTiles && chunk >= 0 && chunk < kMaxRanks);
-  return tag_kind::kData | (sequence & 0x3fff) << 32 | tile << 12 | static_cast<std::uint64_t>(phase) << 11 |
+  return tag_kind::kData | (fingerprint & 0x3ffff) << 28 | tile << 12 | static_cast<std::uint64_t>(phase) << 11 |
          static_cast<std::uint64_t>(chunk);
 }
 
