@@ -146,7 +146,7 @@ void UcxWorker::serve() {
     if (quietRounds < kRoundsUntilIdle) ++quietRounds;
     const std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock.owns_lock()) continue;
-    for (int i = 0; i < kProgressBurst && ucx().ucp_worker_progress(worker_) != 0; ++i) {
+    for (int i = 0; i < kProgressBurst && !retired_ && ucx().ucp_worker_progress(worker_) != 0; ++i) {
     }
   }
 }
@@ -199,6 +199,7 @@ std::vector<void*> UcxWorker::startFlush() {
 }
 
 void UcxWorker::closePeer(int peer) {
+  retired_ = true;
   startClosing(peers_[static_cast<std::size_t>(peer)]);
   std::erase_if(closing_, [](void* request) {
     if (ucx().ucp_request_check_status(request) == UCS_INPROGRESS) return false;
@@ -231,7 +232,7 @@ void UcxWorker::finishClosing(Deadline deadline) {
       ucx().ucp_request_free(request);
       return true;
     });
-    if (closing_.empty() || deadline.passed()) return;
+    if (closing_.empty() || retired_ || deadline.passed()) return;
   }
 }
 

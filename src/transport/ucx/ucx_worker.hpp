@@ -61,7 +61,12 @@ class UcxWorker {
   // The control channel of the communicator, nullptr once it may be gone.
   void setControl(const Control* control) { control_ = control; }
 
-  void progress() { ucx().ucp_worker_progress(worker_); }
+  // Does nothing once a connection had to be closed by force (closePeer). Only a failed communicator does that, and UCX's answers to peers
+  // that still send on such a connection can trip an assertion inside UCX there, which ends the process: a worker that is not driven any
+  // more gives no answers, and touches no buffer.
+  void progress() {
+    if (!retired_) ucx().ucp_worker_progress(worker_);
+  }
 
   // Something was sent to the peer or received from it: there may be more to push out on its connection than our requests know of.
   void markUsed(int peer) { peers_[static_cast<std::size_t>(peer)].used = true; }
@@ -90,6 +95,7 @@ class UcxWorker {
   ucp_context_h context_ = nullptr;
   ucp_worker_h worker_ = nullptr;
   std::vector<Peer> peers_;  // by rank
+  bool retired_ = false;
   std::vector<void*> closing_;
   const Control* control_ = nullptr;
   std::optional<Deadline> echoDeadline_;  // set at the first loss
