@@ -318,8 +318,8 @@ typedef struct {
  */
 QCCL_API qcclResult_t qcclGetSettingInfo(int index, qcclSettingInfo_t* info);
 
-/* *info = static text, "key: value" lines: version, compiler, build type, CPU kernels in use (avx512, avx2, baseline), transports that can
- * be opened here. */
+/* *info = static text, "key: value" lines: version, compiler, build type, CPU kernels in use (avx512, avx2, baseline), transports built in
+ * (UCX itself is opened when it is first used). */
 QCCL_API qcclResult_t qcclGetBuildInfo(const char** info);
 
 /* Name <-> value of the enums above ("float32", "sum", "int8", "ring", "nearest"): for command lines and logs. The first returns NULL for
