@@ -88,12 +88,28 @@ typedef enum {
  * qcclMax return NaN if any rank has NaN. */
 typedef enum { qcclSum = 0, qcclProd = 1, qcclMax = 2, qcclMin = 3, qcclAvg = 4, qcclNumOps = 5 } qcclRedOp_t;
 
-/* How values travel. The formats are written down in docs/wire_format.md. */
+/* How values travel. The formats are written down in docs/wire_format.md, what each costs in precision in docs/numerics.md. All but none and
+ * bf16 have one scale a block. */
 typedef enum {
-  qcclCodecNone = 0, /* as they are */
-  qcclCodecInt8 = 1, /* 8-bit codes and one FP32 scale per block */
-  qcclNumCodecs = 2
+  qcclCodecNone = 0,    /* as they are */
+  qcclCodecInt8 = 1,    /* integers -127..127 */
+  qcclCodecInt6 = 2,    /* integers -31..31, 6 bits a value */
+  qcclCodecInt5 = 3,    /* integers -15..15, 5 bits a value */
+  qcclCodecInt4 = 4,    /* integers -7..7, 4 bits a value */
+  qcclCodecFp8E4m3 = 5, /* floats up to 448, 4 bits of exponent */
+  qcclCodecFp8E5m2 = 6, /* floats up to 57344, 5 bits of exponent */
+  qcclCodecFp4E2m1 = 7, /* 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives, 4 bits a value */
+  qcclCodecBf16 = 8,    /* rounded to BF16, no scale */
+  qcclNumCodecs = 9
 } qcclCodec_t;
+
+/* What the scale of a block is stored as. */
+typedef enum {
+  qcclScaleFloat32 = 0,  /* the block's largest magnitude, 4 bytes */
+  qcclScaleBfloat16 = 1, /* the same rounded up, 2 bytes */
+  qcclScaleE8m0 = 2,     /* a power of two, 1 byte: as in the OCP microscaling formats, the factor of the codes */
+  qcclNumScales = 3
+} qcclScale_t;
 
 /* All-reduce algorithms; docs/algorithms.md has steps, bytes and error bounds, qcclGetAlgorithmInfo the same as data. */
 typedef enum {
@@ -134,10 +150,11 @@ typedef struct {
   int rounding;      /* qcclRounding_t; default nearest */
   uint64_t seed;     /* of stochastic rounding; UINT64_MAX: default 0 */
   uint64_t minBytes; /* a call with fewer bytes of input per rank than this takes the exact path; UINT64_MAX: default 16 KiB */
+  int scale;         /* qcclScale_t; default float32 */
 } qcclQuantConfig_t;
 
 #define QCCL_QUANT_CONFIG_INITIALIZER \
-  { QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX }
+  { QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX, QCCL_UNDEF_INT }
 
 /* Configuration of a communicator. Always start from QCCL_CONFIG_INITIALIZER; `size`, `magic` and `version` make old programs work with new
  * libraries. */
@@ -324,7 +341,7 @@ QCCL_API qcclResult_t qcclGetBuildInfo(const char** info);
 
 /* Name <-> value of the enums above ("float32", "sum", "int8", "ring", "nearest"): for command lines and logs. The first returns NULL for
  * an unknown value; the second returns -1 for an unknown name. */
-typedef enum { qcclEnumDataType, qcclEnumRedOp, qcclEnumCodec, qcclEnumAlgo, qcclEnumRounding, qcclEnumColl } qcclEnum_t;
+typedef enum { qcclEnumDataType, qcclEnumRedOp, qcclEnumCodec, qcclEnumAlgo, qcclEnumRounding, qcclEnumColl, qcclEnumScale } qcclEnum_t;
 QCCL_API const char* qcclEnumName(qcclEnum_t kind, int value);
 QCCL_API int qcclEnumValue(qcclEnum_t kind, const char* name);
 

@@ -19,6 +19,7 @@ struct Settings {
   std::string kernels;
   int codec = 0;
   int blockElems = 0;
+  int scale = 0;
   int algorithm = 0;
   int rounding = 0;
   std::uint64_t minBytes = 0;

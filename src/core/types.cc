@@ -17,7 +17,10 @@ constexpr Name kDataTypes[] = {{qcclInt8, "int8"},         {qcclUint8, "uint8"},
                                {qcclBfloat16, "bfloat16"}, {qcclFloat8e4m3, "float8e4m3"}, {qcclFloat8e5m2, "float8e5m2"}};
 constexpr std::size_t kTypeSizes[qcclNumTypes] = {1, 1, 4, 4, 8, 8, 2, 4, 8, 2, 1, 1};
 constexpr Name kRedOps[] = {{qcclSum, "sum"}, {qcclProd, "prod"}, {qcclMax, "max"}, {qcclMin, "min"}, {qcclAvg, "avg"}};
-constexpr Name kCodecs[] = {{qcclCodecNone, "none"}, {qcclCodecInt8, "int8"}};
+constexpr Name kCodecs[] = {{qcclCodecNone, "none"},       {qcclCodecInt8, "int8"},       {qcclCodecInt6, "int6"},
+                            {qcclCodecInt5, "int5"},       {qcclCodecInt4, "int4"},       {qcclCodecFp8E4m3, "fp8e4m3"},
+                            {qcclCodecFp8E5m2, "fp8e5m2"}, {qcclCodecFp4E2m1, "fp4e2m1"}, {qcclCodecBf16, "bf16"}};
+constexpr Name kScales[] = {{qcclScaleFloat32, "float32"}, {qcclScaleBfloat16, "bfloat16"}, {qcclScaleE8m0, "e8m0"}};
 constexpr Name kAlgos[] = {
     {qcclAlgoAuto, "auto"}, {qcclAlgoOneshot, "oneshot"}, {qcclAlgoTwoshot, "twoshot"}, {qcclAlgoRing, "ring"}, {qcclAlgoTree, "tree"}};
 constexpr Name kRoundings[] = {{qcclRoundNearest, "nearest"}, {qcclRoundStochastic, "stochastic"}};
@@ -39,6 +42,8 @@ std::span<const Name> names(qcclEnum_t kind) {
       return kRoundings;
     case qcclEnumColl:
       return kColls;
+    case qcclEnumScale:
+      return kScales;
   }
   return {};
 }

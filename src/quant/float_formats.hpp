@@ -12,8 +12,8 @@
 
 namespace qccl::quant {
 
-QCCL_HD float floatFromBits(std::uint32_t bits) { return std::bit_cast<float>(bits); }
-QCCL_HD std::uint32_t bitsOf(float x) { return std::bit_cast<std::uint32_t>(x); }
+QCCL_HD constexpr float floatFromBits(std::uint32_t bits) { return std::bit_cast<float>(bits); }
+QCCL_HD constexpr std::uint32_t bitsOf(float x) { return std::bit_cast<std::uint32_t>(x); }
 
 inline constexpr std::uint32_t kInfBits = 0x7f800000u;
 
@@ -47,8 +47,48 @@ QCCL_HD std::uint16_t toFloat16(float x) {
   return static_cast<std::uint16_t>(sign | (magnitude >= 0x477ff000u ? overflow : finite));
 }
 
-// The 8-bit types share one shape: kExponentBits, kMantissaBits, bias, and what stands at the top of the range.
-template <int kMantissaBits, int kBias, bool kHasInfinity>
+// The magnitudes of a small float type, as codes: consecutive integers in the order of the values, exponent above mantissa, denormals first.
+template <int kMantissaBits, int kBias>
+struct MiniFloat {
+  static constexpr int kShift = 23 - kMantissaBits;
+  static constexpr std::uint32_t kMinNormalBits = static_cast<std::uint32_t>(127 - kBias + 1) << 23;
+
+  // To nearest even. `magnitude` is not negative and below 2^64; codes beyond the type's own are those of a longer exponent.
+  static QCCL_HD std::uint32_t nearest(float magnitude) {
+    const std::uint32_t binade = binadeOf(magnitude);
+    // Adding this puts the last place of the type at the last place of the sum.
+    const float anchor = floatFromBits(binade + (static_cast<std::uint32_t>(kShift) << 23));
+    return bitsOf(magnitude + anchor) - bitsOf(anchor) + ((binade - kMinNormalBits) >> kShift);
+  }
+
+  // Up if the noise in [0, 1) is less than the distance from the code below, in units of the distance between the two codes.
+  static QCCL_HD std::uint32_t stochastic(float magnitude, float noise) {
+    const std::uint32_t binade = binadeOf(magnitude);
+    const float units = magnitude * floatFromBits((static_cast<std::uint32_t>(254 + kMantissaBits) << 23) - binade);  // exact
+    const auto below = static_cast<std::int32_t>(units);
+    const std::int32_t rounded = below + (noise < units - static_cast<float>(below) ? 1 : 0);
+    return static_cast<std::uint32_t>(rounded) + ((binade - kMinNormalBits) >> kShift);
+  }
+
+  static QCCL_HD constexpr float value(std::uint32_t code) {
+    constexpr std::uint32_t kFirstNormal = 1u << kMantissaBits;
+    // The last place of a denormal, 2^(1 - bias - mantissa bits). Not as a denormal of FP32, with which processors are slow.
+    constexpr std::uint32_t kUnitBits = kMinNormalBits - (static_cast<std::uint32_t>(kMantissaBits) << 23);
+    const float denormal = static_cast<float>(static_cast<std::int32_t>(code)) * floatFromBits(kUnitBits);
+    const float normal = floatFromBits((code << kShift) + (static_cast<std::uint32_t>(127 - kBias) << 23));
+    return code < kFirstNormal ? denormal : normal;
+  }
+
+ private:
+  // The power of two at or below the magnitude, not below that of the smallest normal value.
+  static QCCL_HD std::uint32_t binadeOf(float magnitude) {
+    const std::uint32_t exponent = bitsOf(magnitude) & kInfBits;
+    return exponent > kMinNormalBits ? exponent : kMinNormalBits;
+  }
+};
+
+// The 8-bit types of the API: their magnitude, and what stands at the top of the range.
+template <typename Magnitude, bool kHasInfinity>
 struct Float8 {
   static constexpr std::uint32_t kNan = kHasInfinity ? 0x7eu : 0x7fu;
   static constexpr std::uint32_t kInfinity = 0x7cu;  // only where kHasInfinity
@@ -58,8 +98,7 @@ struct Float8 {
     const std::uint32_t sign = (static_cast<std::uint32_t>(x) & 0x80u) << 24;
     const std::uint32_t magnitude = static_cast<std::uint32_t>(x) & 0x7fu;
     if (magnitude > kMaxFinite) return floatFromBits(sign | (kHasInfinity && magnitude == kInfinity ? kInfBits : 0x7fc00000u));
-    const float rebias = floatFromBits(static_cast<std::uint32_t>(127 + 127 - kBias) << 23);
-    return floatFromBits(sign | bitsOf(floatFromBits(magnitude << (23 - kMantissaBits)) * rebias));
+    return floatFromBits(sign | bitsOf(Magnitude::value(magnitude)));
   }
 
   static QCCL_HD std::uint8_t fromFloat(float x) {
@@ -67,23 +106,14 @@ struct Float8 {
     const std::uint32_t sign = (bits >> 24) & 0x80u;
     const std::uint32_t magnitude = bits & 0x7fffffffu;
     if (magnitude > kInfBits) return static_cast<std::uint8_t>(sign | kNan);
-    constexpr std::uint32_t kMinNormalBits = static_cast<std::uint32_t>(127 - kBias + 1) << 23;
-    constexpr int kShift = 23 - kMantissaBits;
-    std::uint32_t code = 0;
-    if (magnitude < kMinNormalBits) {
-      // Adding 2^(kShift + 1 - kBias) puts one unit of the last place of a denormal at the last place of the sum.
-      const float anchor = floatFromBits(static_cast<std::uint32_t>(127 + kShift + 1 - kBias) << 23);
-      code = bitsOf(floatFromBits(magnitude) + anchor) - bitsOf(anchor);
-    } else {
-      const std::uint32_t rounded = magnitude + ((1u << (kShift - 1)) - 1u) + ((magnitude >> kShift) & 1u);
-      code = (rounded - (static_cast<std::uint32_t>(127 - kBias) << 23)) >> kShift;
-    }
+    constexpr std::uint32_t kBeyond = (127u + 32u) << 23;  // more than any of these types holds
+    std::uint32_t code = Magnitude::nearest(floatFromBits(magnitude < kBeyond ? magnitude : kBeyond));
     if (code > kMaxFinite) code = kHasInfinity ? kInfinity : kNan;
     return static_cast<std::uint8_t>(sign | code);
   }
 };
 
-using Float8E4m3 = Float8<3, 7, false>;
-using Float8E5m2 = Float8<2, 15, true>;
+using Float8E4m3 = Float8<MiniFloat<3, 7>, false>;
+using Float8E5m2 = Float8<MiniFloat<2, 15>, true>;
 
 }  // namespace qccl::quant

@@ -7,9 +7,9 @@
 
 namespace qccl::quant {
 
-#define QCCL_DECLARE_ISA(isa)                              \
-  namespace isa {                                          \
-  extern const CodecKernels kFloat32, kBfloat16, kFloat16; \
+#define QCCL_DECLARE_ISA(isa)                                  \
+  namespace isa {                                              \
+  extern const CodecKernels kCodecKernels[qcclNumCodecs - 1][3]; \
   }
 QCCL_DECLARE_ISA(baseline)
 #if defined(__x86_64__)
@@ -23,13 +23,11 @@ namespace {
 struct IsaRow {
   const char* name;
   bool (*supported)();
-  const CodecKernels* float32;
-  const CodecKernels* bfloat16;
-  const CodecKernels* float16;
+  const CodecKernels (*codecs)[3];
 };
 
 #define QCCL_ISA_ROW(isa, supported) \
-  { #isa, supported, &isa::kFloat32, &isa::kBfloat16, &isa::kFloat16 }
+  { #isa, supported, isa::kCodecKernels }
 // Best first.
 const IsaRow kIsas[] = {
 #if defined(__x86_64__)
@@ -60,14 +58,16 @@ const IsaRow& chosenIsa() {
   return row;
 }
 
-const CodecKernels* select(const IsaRow& row, qcclDataType_t dtype) {
+const CodecKernels* select(const IsaRow& row, qcclCodec_t codec, qcclDataType_t dtype) {
+  if (codec <= qcclCodecNone || codec >= qcclNumCodecs) return nullptr;
+  const CodecKernels* byType = row.codecs[codec - 1];
   switch (dtype) {
     case qcclFloat32:
-      return row.float32;
+      return &byType[0];
     case qcclBfloat16:
-      return row.bfloat16;
+      return &byType[1];
     case qcclFloat16:
-      return row.float16;
+      return &byType[2];
     default:
       return nullptr;
   }
@@ -77,11 +77,11 @@ const CodecKernels* select(const IsaRow& row, qcclDataType_t dtype) {
 
 const char* kernelIsa() { return chosenIsa().name; }
 
-const CodecKernels* codecKernels(qcclDataType_t dtype) { return select(chosenIsa(), dtype); }
+const CodecKernels* codecKernels(qcclCodec_t codec, qcclDataType_t dtype) { return select(chosenIsa(), codec, dtype); }
 
-const CodecKernels* codecKernels(const std::string& isa, qcclDataType_t dtype) {
+const CodecKernels* codecKernels(const std::string& isa, qcclCodec_t codec, qcclDataType_t dtype) {
   for (const IsaRow& row : kIsas) {
-    if (isa == row.name && row.supported()) return select(row, dtype);
+    if (isa == row.name && row.supported()) return select(row, codec, dtype);
   }
   return nullptr;
 }

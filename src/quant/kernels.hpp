@@ -2,7 +2,7 @@
 // (arithmetic of the exact path). One table for each instruction set, chosen at run time; all give the oracle's bits (reference.hpp).
 //
 // Lengths are elements. Value pointers need the alignment of their type only. Packed pointers are aligned to kSectionAlign. Source and
-// destination never overlap.
+// destination do not overlap unless it is said.
 #pragma once
 
 #include <qccl/qccl.h>
@@ -16,25 +16,43 @@
 namespace qccl::quant {
 
 struct EncodeOptions {
-  std::size_t blockElems = 256;
+  PackedFormat format;
   bool stochastic = false;
   std::uint64_t noiseKey = 0;        // noise.hpp; unused unless stochastic
-  std::uint64_t firstElemIndex = 0;  // index of the first element for the noise
+  std::uint64_t firstElemIndex = 0;  // index of the first element for the noise and for sampling
+  bool countLosses = false;          // fill in the sampled counts of EncodeCounts
 };
 
 struct EncodeCounts {
   std::uint64_t blocks = 0;
   std::uint64_t nonFiniteBlocks = 0;
+  // Of one block in kSampledBlocks, with countLosses.
+  std::uint64_t sampledElems = 0;
+  std::uint64_t saturated = 0;  // values beyond the largest code by more than rounding
+  std::uint64_t flushed = 0;    // values other than zero whose code is zero
 };
 
-// For one data type among FP32, BF16, FP16.
+// Blocks whose number in the message is a multiple of this are looked at for losses: about 1.5 % more work (docs/numerics.md).
+inline constexpr std::uint64_t kSampledBlocks = 64;
+
+// The error that feedback carries from call to call is kept like this, whatever the codec.
+constexpr PackedFormat residualFormat(std::size_t blockElems) { return {qcclCodecInt8, qcclScaleFloat32, blockElems}; }
+
+// For one codec and one data type among FP32, BF16, FP16. `packed` has packedBytes(elems, format); every byte of it is written.
+// Counts are added to *counts.
 struct CodecKernels {
-  // packed (packedBytes(elems, blockElems)) = codes of x. Every byte of packed is written. Adds to *counts.
+  // packed = codes of x.
   void (*encode)(const void* x, std::size_t elems, const EncodeOptions& options, void* packed, EncodeCounts* counts);
   // out = decoded values, rounded once to the data type.
-  void (*decode)(const void* packed, std::size_t elems, std::size_t blockElems, void* out);
-  // sum[i] = fmaf(code, scale, sum[i]), FP32.
-  void (*decodeAdd)(const void* packed, std::size_t elems, std::size_t blockElems, float* sum);
+  void (*decode)(const void* packed, std::size_t elems, const PackedFormat& format, void* out);
+  // sum[i] = fmaf(code, scale, sum[i]), FP32, whatever the data type.
+  void (*decodeAdd)(const void* packed, std::size_t elems, const PackedFormat& format, float* sum);
+  // packed = codes of fmaf(code, scale, x[i]) with the codes of packedIn; one pass. packed may be packedIn.
+  void (*addEncode)(const void* packedIn, const void* x, std::size_t elems, const EncodeOptions& options, void* packed,
+                    EncodeCounts* counts);
+  // With v[i] = x[i] + decoded residual: packed = codes of v, residual (residualFormat) = codes of v - decoded packed, to nearest. A block
+  // that is not finite leaves a residual of zeros. One pass.
+  void (*encodeFeedback)(const void* x, std::size_t elems, const EncodeOptions& options, void* residual, void* packed, EncodeCounts* counts);
 };
 
 // For one data type and operation. The accumulator is FP32 for floating types up to 32 bits, otherwise the type itself.
@@ -48,8 +66,8 @@ struct ReduceKernels {
   void (*divide)(void* accumulator, std::size_t elems, int by);             // for qcclAvg
 };
 
-// nullptr for a type that is not quantizable.
-const CodecKernels* codecKernels(qcclDataType_t dtype);
+// nullptr for codec none and for a type that is not quantizable.
+const CodecKernels* codecKernels(qcclCodec_t codec, qcclDataType_t dtype);
 
 // Valid for every type and operation; Avg accumulates like Sum.
 const ReduceKernels& reduceKernels(qcclDataType_t dtype, qcclRedOp_t op);
@@ -59,6 +77,6 @@ const ReduceKernels& reduceKernels(qcclDataType_t dtype, qcclRedOp_t op);
 const char* kernelIsa();
 
 // The tables of one instruction set, for tests and benchmarks: nullptr if the processor cannot run it.
-const CodecKernels* codecKernels(const std::string& isa, qcclDataType_t dtype);
+const CodecKernels* codecKernels(const std::string& isa, qcclCodec_t codec, qcclDataType_t dtype);
 
 }  // namespace qccl::quant

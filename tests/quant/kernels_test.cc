@@ -7,11 +7,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <set>
 #include <tuple>
 
 #include "core/types.hpp"
-#include "quant/codec.hpp"
+#include "quant/block_scale.hpp"
+#include "quant/codes.hpp"
+#include "quant/noise.hpp"
 #include "quant/reference.hpp"
 #include "quant/test_values.hpp"
 
@@ -23,16 +26,20 @@ using test::Random;
 
 constexpr const char* kIsas[] = {"avx512", "avx2", "baseline"};
 
+constexpr qcclDataType_t kTypes[] = {qcclFloat32, qcclBfloat16, qcclFloat16};
+constexpr qcclScale_t kScales[] = {qcclScaleFloat32, qcclScaleBfloat16, qcclScaleE8m0};
+
 struct Instance {
   std::string isa;
-  qcclDataType_t dtype;
+  qcclCodec_t codec;
 };
 
 std::vector<Instance> instances() {
   std::vector<Instance> all;
   for (const char* isa : kIsas) {
-    for (const qcclDataType_t dtype : {qcclFloat32, qcclBfloat16, qcclFloat16}) {
-      if (codecKernels(isa, dtype) != nullptr) all.push_back({isa, dtype});
+    for (int codec = qcclCodecInt8; codec < qcclNumCodecs; ++codec) {
+      const auto value = static_cast<qcclCodec_t>(codec);
+      if (codecKernels(isa, value, qcclFloat32) != nullptr) all.push_back({isa, value});
     }
   }
   return all;
@@ -40,11 +47,18 @@ std::vector<Instance> instances() {
 
 class Kernels : public testing::TestWithParam<Instance> {
  protected:
-  qcclDataType_t dtype() const { return GetParam().dtype; }
-  const CodecKernels& kernels() const { return *codecKernels(GetParam().isa, dtype()); }
+  qcclCodec_t codec() const { return GetParam().codec; }
+  const CodecKernels& kernels(qcclDataType_t dtype) const { return *codecKernels(GetParam().isa, codec(), dtype); }
+
+  // The options of a case: the codec of the test, a scale by chance.
+  EncodeOptions optionsFor(std::size_t block, bool stochastic, Random& random) const {
+    return {{codec(), kScales[random() % 3], block}, stochastic, random(), random() % 1000, random() % 2 == 0};
+  }
 
   // Encodes, decodes and adds `values` with the kernels and with the oracle.
-  void expectOracleBits(const std::vector<float>& values, const EncodeOptions& options, std::size_t valueOffsetElems);
+  void expectOracleBits(qcclDataType_t dtype, const std::vector<float>& values, const EncodeOptions& options, std::size_t valueOffsetElems);
+  // The same for the kernels that read codes and write codes.
+  void expectOracleBitsOfUpdates(qcclDataType_t dtype, const std::vector<float>& values, const EncodeOptions& options, Random& random);
 };
 
 // The first place where two buffers differ, as text; "" if they are equal.
@@ -58,29 +72,37 @@ std::string firstDifference(const unsigned char* actual, const unsigned char* ex
   return "";
 }
 
-void Kernels::expectOracleBits(const std::vector<float>& values, const EncodeOptions& options, std::size_t valueOffsetElems) {
+void expectEqual(const EncodeCounts& actual, const EncodeCounts& expected) {
+  EXPECT_EQ(actual.blocks, expected.blocks);
+  EXPECT_EQ(actual.nonFiniteBlocks, expected.nonFiniteBlocks);
+  EXPECT_EQ(actual.sampledElems, expected.sampledElems);
+  EXPECT_EQ(actual.saturated, expected.saturated);
+  EXPECT_EQ(actual.flushed, expected.flushed);
+}
+
+void Kernels::expectOracleBits(qcclDataType_t dtype, const std::vector<float>& values, const EncodeOptions& options,
+                               std::size_t valueOffsetElems) {
   const std::size_t elems = values.size();
-  const std::size_t block = options.blockElems;
-  const std::size_t offsetBytes = valueOffsetElems * typeSize(dtype());
-  const std::size_t packedSize = packedBytes(elems, block);
-  const auto x = test::asType(dtype(), values, offsetBytes);
+  const PackedFormat& format = options.format;
+  const std::size_t offsetBytes = valueOffsetElems * typeSize(dtype);
+  const std::size_t packedSize = packedBytes(elems, format);
+  const auto x = test::asType(dtype, values, offsetBytes);
 
   // Different garbage in both before: every byte must be written. 16 bytes is the alignment that packed buffers have, and no more.
   GuardedBuffer packed(packedSize, kSectionAlign, 0xcd);
   GuardedBuffer expectedPacked(packedSize, kSectionAlign, 0x17);
-  EncodeCounts counts{100, 10};
-  EncodeCounts expectedCounts{100, 10};
-  kernels().encode(x->data(), elems, options, packed.data(), &counts);
-  referenceEncode(dtype(), x->data(), elems, options, expectedPacked.data(), &expectedCounts);
+  EncodeCounts counts{100, 10, 20, 30, 40};
+  EncodeCounts expectedCounts{100, 10, 20, 30, 40};
+  kernels(dtype).encode(x->data(), elems, options, packed.data(), &counts);
+  referenceEncode(dtype, x->data(), elems, options, expectedPacked.data(), &expectedCounts);
   ASSERT_EQ(firstDifference(packed.data(), expectedPacked.data(), packedSize), "");
   ASSERT_TRUE(packed.intact());
-  ASSERT_EQ(counts.blocks, expectedCounts.blocks);
-  ASSERT_EQ(counts.nonFiniteBlocks, expectedCounts.nonFiniteBlocks);
+  expectEqual(counts, expectedCounts);
 
   GuardedBuffer out(x->bytes(), offsetBytes, 0xcd);
   GuardedBuffer expectedOut(x->bytes(), offsetBytes, 0x17);
-  kernels().decode(packed.data(), elems, block, out.data());
-  referenceDecode(dtype(), packed.data(), elems, block, expectedOut.data());
+  kernels(dtype).decode(packed.data(), elems, format, out.data());
+  referenceDecode(dtype, packed.data(), elems, format, expectedOut.data());
   ASSERT_EQ(firstDifference(out.data(), expectedOut.data(), out.bytes()), "");
   ASSERT_TRUE(out.intact());
 
@@ -88,14 +110,54 @@ void Kernels::expectOracleBits(const std::vector<float>& values, const EncodeOpt
   std::vector<float> addends(values.rbegin(), values.rend());
   const auto sum = test::asType(qcclFloat32, addends, valueOffsetElems * sizeof(float));
   auto* sums = reinterpret_cast<float*>(sum->data());
-  kernels().decodeAdd(packed.data(), elems, block, sums);
+  kernels(dtype).decodeAdd(packed.data(), elems, format, sums);
   ASSERT_TRUE(sum->intact());
-  referenceDecodeAdd(packed.data(), elems, block, addends.data());
+  referenceDecodeAdd(packed.data(), elems, format, addends.data());
   for (std::size_t i = 0; i < elems; ++i) {
     // Which payload a sum of two NaNs has is left open: processors differ.
     if (std::isnan(addends[i]) && std::isnan(sums[i])) continue;
     ASSERT_EQ(firstDifference(sum->data() + 4 * i, reinterpret_cast<const unsigned char*>(&addends[i]), 4), "") << "sum " << i;
   }
+}
+
+// A copy of a buffer with the same guard and alignment.
+std::unique_ptr<GuardedBuffer> copyOf(const GuardedBuffer& buffer) {
+  auto copy = std::make_unique<GuardedBuffer>(buffer.bytes(), kSectionAlign);
+  std::copy(buffer.data(), buffer.data() + buffer.bytes(), copy->data());
+  return copy;
+}
+
+void Kernels::expectOracleBitsOfUpdates(qcclDataType_t dtype, const std::vector<float>& values, const EncodeOptions& options,
+                                        Random& random) {
+  const std::size_t elems = values.size();
+  const std::size_t bytes = packedBytes(elems, options.format);
+  const auto x = test::asType(dtype, values);
+  EncodeCounts counts, expectedCounts;
+
+  GuardedBuffer stored(bytes, kSectionAlign);
+  EncodeCounts ignored;
+  const auto before = test::asType(dtype, test::makeHostileValues(elems, options.format.blockElems, random));
+  referenceEncode(dtype, before->data(), elems, options, stored.data(), &ignored);
+  GuardedBuffer apart(bytes, kSectionAlign, 0xcd);
+  GuardedBuffer expected(bytes, kSectionAlign, 0x17);
+  kernels(dtype).addEncode(stored.data(), x->data(), elems, options, apart.data(), &counts);
+  referenceAddEncode(dtype, stored.data(), x->data(), elems, options, expected.data(), &expectedCounts);
+  ASSERT_EQ(firstDifference(apart.data(), expected.data(), bytes), "");
+  ASSERT_TRUE(apart.intact());
+  kernels(dtype).addEncode(stored.data(), x->data(), elems, options, stored.data(), &ignored);
+  ASSERT_EQ(firstDifference(stored.data(), expected.data(), bytes), "") << "in place";
+
+  const PackedFormat restFormat = residualFormat(options.format.blockElems);
+  GuardedBuffer rest(packedBytes(elems, restFormat), kSectionAlign);
+  std::vector<float> errors = test::makeValues(test::Shape::normal, elems, random);
+  referenceEncode(qcclFloat32, errors.data(), elems, {restFormat, false, 0, 0, false}, rest.data(), &ignored);
+  const auto expectedRest = copyOf(rest);
+  kernels(dtype).encodeFeedback(x->data(), elems, options, rest.data(), apart.data(), &counts);
+  referenceEncodeFeedback(dtype, x->data(), elems, options, expectedRest->data(), expected.data(), &expectedCounts);
+  ASSERT_EQ(firstDifference(apart.data(), expected.data(), bytes), "") << "feedback";
+  ASSERT_EQ(firstDifference(rest.data(), expectedRest->data(), rest.bytes()), "") << "residual";
+  ASSERT_TRUE(apart.intact() && rest.intact());
+  expectEqual(counts, expectedCounts);
 }
 
 std::vector<std::size_t> lengths(std::size_t block) {
@@ -110,12 +172,15 @@ TEST_P(Kernels, GiveTheOraclesBitsForEveryBlockLengthAndRounding) {
   for (std::size_t block = kMinBlockElems; block <= kMaxBlockElems; block *= 2) {
     for (const std::size_t elems : lengths(block)) {
       for (const bool stochastic : {false, true}) {
-        const EncodeOptions options = {block, stochastic, random(), random() % 1000};
+        const EncodeOptions options = optionsFor(block, stochastic, random);
         const std::size_t offset = random() % 16;
-        SCOPED_TRACE(testing::Message() << "block " << block << ", elems " << elems << ", stochastic " << stochastic << ", offset "
-                                        << offset);
-        expectOracleBits(test::makeHostileValues(elems, block, random), options, offset);
-        if (HasFatalFailure()) return;
+        // The oracle takes one bit at a time: large blocks with a type by chance.
+        for (const qcclDataType_t dtype : block <= 256 ? std::vector<qcclDataType_t>(kTypes, kTypes + 3) : std::vector{kTypes[random() % 3]}) {
+          SCOPED_TRACE(testing::Message() << enumName(qcclEnumDataType, dtype) << ", block " << block << ", elems " << elems
+                                          << ", stochastic " << stochastic << ", scale " << options.format.scale << ", offset " << offset);
+          expectOracleBits(dtype, test::makeHostileValues(elems, block, random), options, offset);
+          if (HasFatalFailure()) return;
+        }
       }
     }
   }
@@ -128,11 +193,34 @@ TEST_P(Kernels, GiveTheOraclesBitsForEveryShapeOfValues) {
       for (const bool stochastic : {false, true}) {
         for (int repeat = 0; repeat < 12; ++repeat) {
           const std::size_t elems = 3 * block + random() % block;
-          SCOPED_TRACE(testing::Message() << "shape " << shape << ", block " << block << ", elems " << elems << ", stochastic "
-                                          << stochastic);
-          expectOracleBits(test::makeValues(static_cast<test::Shape>(shape), elems, random), {block, stochastic, random(), random()}, 1);
+          const EncodeOptions options = optionsFor(block, stochastic, random);
+          const qcclDataType_t dtype = kTypes[repeat % 3];
+          SCOPED_TRACE(testing::Message() << enumName(qcclEnumDataType, dtype) << ", shape " << shape << ", block " << block << ", elems "
+                                          << elems << ", stochastic " << stochastic << ", scale " << options.format.scale);
+          const std::vector<float> values = test::makeValues(static_cast<test::Shape>(shape), elems, random);
+          expectOracleBits(dtype, values, options, 1);
+          if (repeat < 6) expectOracleBitsOfUpdates(dtype, values, options, random);
           if (HasFatalFailure()) return;
         }
+      }
+    }
+  }
+}
+
+TEST_P(Kernels, GiveTheOraclesBitsForEveryPatternOf16Bits) {
+  Random random(6);
+  for (const qcclDataType_t dtype : {qcclBfloat16, qcclFloat16}) {
+    // Neighbouring patterns are neighbouring values: in order, so that blocks have values of one magnitude, and shuffled.
+    std::vector<float> values;
+    for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
+      const auto pattern = static_cast<std::uint16_t>(bits);
+      values.push_back(dtype == qcclBfloat16 ? fromBfloat16(pattern) : fromFloat16(pattern));
+    }
+    for (const bool shuffled : {false, true}) {
+      if (shuffled) std::shuffle(values.begin(), values.end(), random);
+      for (const bool stochastic : {false, true}) {
+        expectOracleBits(dtype, values, optionsFor(32, stochastic, random), 0);
+        if (HasFatalFailure()) return;
       }
     }
   }
@@ -147,11 +235,12 @@ TEST_P(Kernels, AddWithOneRounding) {
     const int exponent = static_cast<int>(random() % 250) - 140;
     std::vector<float> values = test::makeValues(test::Shape::normal, kElems, random);
     for (float& value : values) value = std::ldexp(value, exponent);
-    GuardedBuffer packed(packedBytes(kElems, 256), kSectionAlign);
+    const PackedFormat format{codec(), qcclScaleFloat32, 256};
+    GuardedBuffer packed(packedBytes(kElems, format), kSectionAlign);
     EncodeCounts counts;
-    referenceEncode(qcclFloat32, values.data(), kElems, {256, false, 0, 0}, packed.data(), &counts);
+    referenceEncode(qcclFloat32, values.data(), kElems, {format, false, 0, 0, false}, packed.data(), &counts);
     std::vector<float> decoded(kElems);
-    referenceDecode(qcclFloat32, packed.data(), kElems, 256, decoded.data());
+    referenceDecode(qcclFloat32, packed.data(), kElems, format, decoded.data());
     std::vector<float> sums(kElems);
     for (float& sum : sums) {
       const std::uint32_t mantissa = static_cast<std::uint32_t>(random()) & (random() % 2 == 0 ? 0x7fffffu : 0x700000u);
@@ -160,18 +249,19 @@ TEST_P(Kernels, AddWithOneRounding) {
     }
     std::vector<float> expected = sums;
     std::vector<float> twice = sums;
-    kernels().decodeAdd(packed.data(), kElems, 256, sums.data());
-    referenceDecodeAdd(packed.data(), kElems, 256, expected.data());
+    kernels(qcclFloat32).decodeAdd(packed.data(), kElems, format, sums.data());
+    referenceDecodeAdd(packed.data(), kElems, format, expected.data());
     for (std::size_t i = 0; i < kElems; ++i) {
       ASSERT_EQ(bitsOf(sums[i]), bitsOf(expected[i])) << "element " << i << ", exponent " << exponent;
       if (bitsOf(twice[i] + decoded[i]) != bitsOf(expected[i])) ++differentFromTwoRoundings;
     }
   }
-  EXPECT_GT(differentFromTwoRoundings, 1000u) << "the sums of this test do not depend on the fused operation";
+  // With bf16 a decoded value is exact, and there is nothing to fuse.
+  EXPECT_TRUE(codec() == qcclCodecBf16 || differentFromTwoRoundings > 1000u) << "the sums of this test do not depend on the fused operation";
 }
 
-// x * (127 / a) can come out a little above 127, and then the noise could round it up to 128, which is no code.
-TEST_P(Kernels, StochasticCodesStayWithin127) {
+// x * (largest code / a) can come out a little above the largest code, and then the noise could round it up to what is no code.
+TEST_P(Kernels, StochasticCodesStayWithinTheLargest) {
   constexpr std::size_t kElems = 40;  // a vector and what is left over
   constexpr std::uint64_t kKey = 7;
   std::uint64_t low = 0;   // where the noise is near 0
@@ -181,42 +271,46 @@ TEST_P(Kernels, StochasticCodesStayWithin127) {
   std::size_t above = 0;
   for (std::uint32_t mantissa = 0; mantissa < 128; ++mantissa) {
     const float a = floatFromBits(bitsOf(1.0f) | mantissa << 16);
-    if (Int8Encoder(a).scaled(a) > 127.0f) ++above;
-    for (std::size_t place = 0; place < kElems; ++place) {
-      EncodeOptions options = {64, true, kKey, low - place};
-      expectOracleBits(std::vector<float>(kElems, a), options, 0);
+    const bool beyond = withCode(codec(), [&]<typename Code>(Code) {
+      return BlockEncoder(qcclScaleFloat32, Code::kMax, bitsOf(a)).scaled(a) > Code::kMax;
+    });
+    above += beyond ? 1 : 0;
+    for (std::size_t place = 0; place < kElems; place += beyond ? 1 : 13) {
+      EncodeOptions options = {{codec(), qcclScaleFloat32, 64}, true, kKey, low - place, true};
+      expectOracleBits(qcclFloat32, std::vector<float>(kElems, a), options, 0);
       options.firstElemIndex = high - place;
-      expectOracleBits(std::vector<float>(kElems, -a), options, 0);
+      expectOracleBits(qcclFloat32, std::vector<float>(kElems, -a), options, 0);
       if (HasFatalFailure()) return;
     }
   }
-  EXPECT_GT(above, 3u) << "no value of this test is scaled beyond 127";
+  EXPECT_GT(above, 3u) << "no value of this test is scaled beyond the largest code";
 }
 
 TEST_P(Kernels, DecodeAnyBytes) {
   Random random(4);
   for (int repeat = 0; repeat < 200; ++repeat) {
-    const std::size_t block = kMinBlockElems << (random() % 8);
-    const std::size_t elems = random() % (2 * frameElems(block) / (repeat % 4 == 0 ? 1 : 16));
-    GuardedBuffer packed(packedBytes(elems, block), kSectionAlign);
+    const qcclDataType_t dtype = kTypes[repeat % 3];
+    const PackedFormat format{codec(), kScales[random() % 3], kMinBlockElems << (random() % 8)};
+    const std::size_t elems = random() % (2 * frameElems(format.blockElems) / (repeat % 8 == 0 ? 1 : 16));
+    GuardedBuffer packed(packedBytes(elems, format), kSectionAlign);
     for (std::size_t i = 0; i < packed.bytes(); ++i) packed.data()[i] = static_cast<unsigned char>(random() >> 13);
     // Some of the scales are such as no encoder writes.
-    for (std::size_t i = 0; 4 * i + 4 <= std::min<std::size_t>(packed.bytes(), kFrameBlocks * kScaleBytes); ++i) {
-      constexpr std::uint32_t kScales[] = {0x7fffffff, 0xffffffff, 0x7f800001, 0xff800001, 0x7f800000, 0xff800000,
-                                           0x7f7fffff, 0xff7fffff, 0x80000000, 0x80000001, 0x00000001, 0xc2fe0000};
-      if (random() % 2 == 0) std::memcpy(packed.data() + 4 * i, &kScales[random() % std::size(kScales)], 4);
+    for (std::size_t i = 0; 4 * i + 4 <= std::min<std::size_t>(packed.bytes(), kFrameBlocks * 4); ++i) {
+      constexpr std::uint32_t kOdd[] = {0x7fffffff, 0xffffffff, 0x7f800001, 0xff800001, 0x7f800000, 0xff800000,
+                                        0x7f7fffff, 0xff7fffff, 0x80000000, 0x80000001, 0x00000001, 0xc2fe0000};
+      if (random() % 2 == 0) std::memcpy(packed.data() + 4 * i, &kOdd[random() % std::size(kOdd)], 4);
     }
-    GuardedBuffer out(elems * typeSize(dtype()), typeSize(dtype()));
-    GuardedBuffer expected(elems * typeSize(dtype()), typeSize(dtype()));
-    kernels().decode(packed.data(), elems, block, out.data());
+    GuardedBuffer out(elems * typeSize(dtype), typeSize(dtype));
+    GuardedBuffer expected(elems * typeSize(dtype), typeSize(dtype));
+    kernels(dtype).decode(packed.data(), elems, format, out.data());
     ASSERT_TRUE(out.intact());
-    referenceDecode(dtype(), packed.data(), elems, block, expected.data());
+    referenceDecode(dtype, packed.data(), elems, format, expected.data());
     GuardedBuffer sum(elems * sizeof(float), 0, 0);
-    kernels().decodeAdd(packed.data(), elems, block, reinterpret_cast<float*>(sum.data()));
+    kernels(dtype).decodeAdd(packed.data(), elems, format, reinterpret_cast<float*>(sum.data()));
     ASSERT_TRUE(sum.intact());
     for (std::size_t i = 0; i < elems; ++i) {
-      const float actual = loadElem(dtype(), out.data(), i);
-      const float oracle = loadElem(dtype(), expected.data(), i);
+      const float actual = loadElem(dtype, out.data(), i);
+      const float oracle = loadElem(dtype, expected.data(), i);
       if (std::isnan(oracle)) {
         ASSERT_TRUE(std::isnan(actual)) << i;
       } else {
@@ -227,19 +321,19 @@ TEST_P(Kernels, DecodeAnyBytes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Quant, Kernels, testing::ValuesIn(instances()), [](const testing::TestParamInfo<Instance>& row) {
-  return row.param.isa + "_" + enumName(qcclEnumDataType, row.param.dtype);
+  return row.param.isa + "_" + enumName(qcclEnumCodec, row.param.codec);
 });
 
 TEST(KernelTable, TakesTheBestThatTheProcessorHas) {
   for (const char* isa : kIsas) {
-    if (codecKernels(isa, qcclFloat32) == nullptr) continue;
+    if (codecKernels(isa, qcclCodecInt8, qcclFloat32) == nullptr) continue;
     EXPECT_STREQ(kernelIsa(), isa);
     break;
   }
-  EXPECT_NE(codecKernels("baseline", qcclFloat32), nullptr);
-  EXPECT_EQ(codecKernels("avx1024", qcclFloat32), nullptr);
+  EXPECT_NE(codecKernels("baseline", qcclCodecInt8, qcclFloat32), nullptr);
+  EXPECT_EQ(codecKernels("avx1024", qcclCodecInt8, qcclFloat32), nullptr);
 #if defined(__x86_64__)
-  EXPECT_EQ(codecKernels("avx2", qcclFloat32) != nullptr,
+  EXPECT_EQ(codecKernels("avx2", qcclCodecInt8, qcclFloat32) != nullptr,
             __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"));
 #endif
 }
@@ -247,8 +341,12 @@ TEST(KernelTable, TakesTheBestThatTheProcessorHas) {
 TEST(KernelTable, HasTheQuantizableTypesAndNoOther) {
   for (int dtype = 0; dtype < qcclNumTypes; ++dtype) {
     const auto type = static_cast<qcclDataType_t>(dtype);
-    EXPECT_EQ(codecKernels(type) != nullptr, isQuantizable(type)) << dtype;
-    EXPECT_EQ(codecKernels("baseline", type) != nullptr, isQuantizable(type)) << dtype;
+    for (int codec = -1; codec <= qcclNumCodecs; ++codec) {
+      const auto value = static_cast<qcclCodec_t>(codec);
+      const bool expected = codec > qcclCodecNone && codec < qcclNumCodecs && isQuantizable(type);
+      EXPECT_EQ(codecKernels(value, type) != nullptr, expected) << dtype << " " << codec;
+      EXPECT_EQ(codecKernels("baseline", value, type) != nullptr, expected) << dtype << " " << codec;
+    }
   }
 }
 

@@ -9,7 +9,7 @@
 #include <functional>
 #include <set>
 
-#include "quant/codec.hpp"
+#include "quant/codes.hpp"
 #include "quant/reference.hpp"
 #include "quant/test_values.hpp"
 
@@ -32,9 +32,8 @@ Noise trueNoise(std::uint64_t key) {
 // Bernoulli(f) with f = x - floor(x): its variance is f (1 - f), that of the mean f (1 - f) / kSamples. Noise in steps of 2^-24 shifts the
 // mean by less than 2^-24, which is subtracted.
 double deviationsOfMean(float x, const Noise& noise) {
-  const Int8Encoder encoder(127.0f);
   double sum = 0.0;
-  for (std::uint64_t i = 0; i < kSamples; ++i) sum += encoder.stochastic(x, noise(i));
+  for (std::uint64_t i = 0; i < kSamples; ++i) sum += static_cast<double>(IntCode<8>::value(IntCode<8>::stochastic(x, noise(i))));
   const double f = static_cast<double>(x) - std::floor(static_cast<double>(x));
   const double off = std::fabs(sum / static_cast<double>(kSamples) - static_cast<double>(x)) - 0x1p-24;
   return off / std::sqrt(f * (1.0 - f) / static_cast<double>(kSamples));
@@ -111,11 +110,13 @@ TEST(Noise, RanksAndStepsAndCallsHaveNoiseOfTheirOwn) {
   EXPECT_LT(std::fabs(sum / static_cast<double>(kSamples)), kDeviations / 12.0 / std::sqrt(static_cast<double>(kSamples)));
 }
 
+constexpr PackedFormat kFormat{qcclCodecInt8, qcclScaleFloat32, 64};
+
 std::vector<unsigned char> encoded(const std::vector<float>& values, std::uint64_t key, std::uint64_t firstElemIndex) {
-  std::vector<unsigned char> result(packedBytes(values.size(), 64));
+  std::vector<unsigned char> result(packedBytes(values.size(), kFormat));
   GuardedBuffer packed(result.size(), kSectionAlign);
   EncodeCounts counts;
-  referenceEncode(qcclFloat32, values.data(), values.size(), {64, true, key, firstElemIndex}, packed.data(), &counts);
+  referenceEncode(qcclFloat32, values.data(), values.size(), {kFormat, true, key, firstElemIndex, false}, packed.data(), &counts);
   if (!result.empty()) std::memcpy(result.data(), packed.data(), result.size());
   return result;
 }

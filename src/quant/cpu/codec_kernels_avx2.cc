@@ -32,7 +32,7 @@ struct Lanes {
   }
   static QCCL_HD void store(F16, unsigned char* p, __m256 x) { store128(p, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT)); }
 
-  static QCCL_HD __m256 fromCodes(const std::int8_t* p) {
+  static QCCL_HD __m256 fromCodes(const unsigned char* p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
   }
 

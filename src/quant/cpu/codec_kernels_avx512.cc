@@ -37,7 +37,7 @@ struct Lanes {
   }
   static QCCL_HD void store(F16, unsigned char* p, __m512 x) { store256(p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT)); }
 
-  static QCCL_HD __m512 fromCodes(const std::int8_t* p) {
+  static QCCL_HD __m512 fromCodes(const unsigned char* p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
   }
 

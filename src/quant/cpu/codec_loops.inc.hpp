@@ -1,10 +1,12 @@
 // The value types and the inner loops of the host codec kernels, one element at a time, in the namespace QCCL_KERNEL_ISA. The baseline uses
-// them as they are; the vector instruction sets use them for what is left after whole vectors (codec_vector_loops.inc.hpp), so that a
-// formula stands here and in codec.hpp and nowhere else.
+// them as they are; the vector instruction sets use them for what is left after whole vectors (codec_vector_loops.inc.hpp), whose formulas are those
+// of codes.hpp and block_scale.hpp.
 #include <cstddef>
 #include <cstdint>
 
-#include "quant/codec.hpp"
+#include "quant/block_scale.hpp"
+#include "quant/codes.hpp"
+#include "quant/noise.hpp"
 
 namespace qccl::quant::QCCL_KERNEL_ISA {
 namespace {
@@ -44,23 +46,6 @@ QCCL_HD void storeAt(unsigned char* p, std::size_t i, float x) {
   __builtin_memcpy(p + T::kBytes * i, &bits, T::kBytes);
 }
 
-// Adding 1.5 * 2^23 rounds a value of magnitude below 2^22 to nearest even and leaves it, in two's complement, in the low bits: rintf and
-// the conversion in one operation that every instruction set has.
-QCCL_HD std::int8_t nearestCode(const Int8Encoder& encoder, float x) {
-  return static_cast<std::int8_t>(bitsOf(encoder.scaled(x) + 0x1.8p23f));
-}
-
-// Int8Encoder::stochastic in operations that vectorize everywhere: conversions to integers, which truncate, in place of floorf, and
-// comparisons as numbers.
-QCCL_HD std::int8_t stochasticCode(const Int8Encoder& encoder, float x, float noise) {
-  const float y = encoder.scaled(x);
-  const int truncated = static_cast<int>(y);
-  const int below = truncated - (static_cast<float>(truncated) > y ? 1 : 0);
-  const int q = below + (noise < y - static_cast<float>(below) ? 1 : 0);
-  const int notAbove = q > 127 ? 127 : q;
-  return static_cast<std::int8_t>(notAbove < -127 ? -127 : notAbove);
-}
-
 // fmaf(a, b, c) where the processor may have no fused instruction: libm's function then works in software, 126 ns a sum where this
 // takes 3.4. `a` is a code times a power of two.
 //
@@ -84,7 +69,7 @@ QCCL_HD float multiplyAdd(float a, float b, float c) {
 #endif
 }
 
-// Each of these does elements [first, elems) of a block.
+// What each of these does is for elements [first, elems) of a block. Codes are one in a byte (codes.hpp).
 struct ScalarLoops {
   // The largest magnitudeBits of a block. In the 16-bit types the bit patterns of magnitudes order as the values do, so the maximum is
   // taken before it is widened, at twice the lanes.
@@ -100,42 +85,47 @@ struct ScalarLoops {
     return bitsOf(T::widen(maxBits));
   }
 
-  template <typename T>
-  static QCCL_HD void encodeNearest(const unsigned char* x, std::size_t first, std::size_t elems, const Int8Encoder& encoder,
-                                    unsigned char* codes) {
-    for (std::size_t i = first; i < elems; ++i) codes[i] = static_cast<unsigned char>(nearestCode(encoder, valueAt<T>(x, i)));
+  template <typename Code, typename T>
+  static QCCL_HD void encodeNearest(const unsigned char* __restrict x, std::size_t first, std::size_t elems, const BlockEncoder& encoder,
+                                    unsigned char* __restrict codes) {
+    for (std::size_t i = first; i < elems; ++i) codes[i] = Code::nearest(encoder.scaled(valueAt<T>(x, i)));
   }
 
   // The noise of element i is uniformNoise(key, firstIndex + i).
-  template <typename T>
-  static QCCL_HD void encodeStochastic(const unsigned char* x, std::size_t first, std::size_t elems, const Int8Encoder& encoder,
-                                       std::uint64_t key, std::uint64_t firstIndex, unsigned char* codes) {
+  template <typename Code, typename T>
+  static QCCL_HD void encodeStochastic(const unsigned char* __restrict x, std::size_t first, std::size_t elems, const BlockEncoder& encoder,
+                                       std::uint64_t key, std::uint64_t firstIndex, unsigned char* __restrict codes) {
     // In two steps, because only the second gains from vectors where there is no vector product of 64 bits.
-    constexpr std::size_t kStep = 32;
-    float noise[kStep];
-    for (std::size_t at = first; at < elems; at += kStep) {
-      const std::size_t n = elems - at < kStep ? elems - at : kStep;
-      for (std::size_t i = 0; i < n; ++i) {
-        std::uint64_t index = firstIndex + at + i;
-        __asm__("" : "+r"(index));  // keeps the compiler from vectorizing with emulated 64-bit products, three times slower
-        noise[i] = uniformNoise(key, index);
-      }
-      for (std::size_t i = 0; i < n; ++i) {
-        codes[at + i] = static_cast<unsigned char>(stochasticCode(encoder, valueAt<T>(x, at + i), noise[i]));
-      }
+    float noise[kNoiseStep];
+    for (std::size_t at = first; at < elems; at += kNoiseStep) {
+      const std::size_t n = elems - at < kNoiseStep ? elems - at : kNoiseStep;
+      fillNoise(key, firstIndex + at, n, noise);
+      for (std::size_t i = 0; i < n; ++i) codes[at + i] = Code::stochastic(encoder.scaled(valueAt<T>(x, at + i)), noise[i]);
     }
   }
 
-  template <typename T>
-  static QCCL_HD void decode(const std::int8_t* __restrict codes, std::size_t first, std::size_t elems, const Int8Decoder& decoder,
+  template <typename Code, typename T>
+  static QCCL_HD void decode(const unsigned char* __restrict codes, std::size_t first, std::size_t elems, const BlockDecoder& decoder,
                              unsigned char* __restrict out) {
-    for (std::size_t i = first; i < elems; ++i) storeAt<T>(out, i, decoder.decode(codes[i]));
+    for (std::size_t i = first; i < elems; ++i) storeAt<T>(out, i, decoder.decode(Code::value(codes[i])));
   }
 
-  static QCCL_HD void decodeAdd(const std::int8_t* __restrict codes, std::size_t first, std::size_t elems, const Int8Decoder& decoder,
+  template <typename Code>
+  static QCCL_HD void decodeAdd(const unsigned char* __restrict codes, std::size_t first, std::size_t elems, const BlockDecoder& decoder,
                                 float* __restrict sum) {
     for (std::size_t i = first; i < elems; ++i) {
-      sum[i] = multiplyAdd(static_cast<float>(codes[i]) * decoder.post, decoder.multiplier, sum[i]);
+      sum[i] = multiplyAdd(Code::value(codes[i]) * decoder.post, decoder.multiplier, sum[i]);
+    }
+  }
+
+  static constexpr std::size_t kNoiseStep = 32;
+
+  // noise[i] = uniformNoise(key, firstIndex + i), n <= kNoiseStep.
+  static QCCL_HD void fillNoise(std::uint64_t key, std::uint64_t firstIndex, std::size_t n, float* noise) {
+    for (std::size_t i = 0; i < n; ++i) {
+      std::uint64_t index = firstIndex + i;
+      __asm__("" : "+r"(index));  // keeps the compiler from vectorizing with emulated 64-bit products, three times slower
+      noise[i] = uniformNoise(key, index);
     }
   }
 };

@@ -1,6 +1,6 @@
 // The inner loops over vectors, for an instruction set whose source file defines `Lanes` (its operations on vectors of kCount FP32 values)
-// before including this. What does not fill a vector goes to ScalarLoops. Each lane does exactly the operations of codec.hpp, in the same
-// order.
+// before including this. What does not fill a vector goes to ScalarLoops. Each lane does exactly the operations of codes.hpp and
+// block_scale.hpp, in the same order. Written out for integer codes; the compiler makes vectors of ScalarLoops for the others.
 namespace qccl::quant::QCCL_KERNEL_ISA {
 namespace {
 
@@ -34,63 +34,86 @@ struct VectorLoops : ScalarLoops {
     return most > rest ? most : rest;
   }
 
-  template <typename T>
-  static QCCL_HD void encodeNearest(const unsigned char* x, std::size_t first, std::size_t elems, const Int8Encoder& encoder,
-                                    unsigned char* codes) {
-    const auto inverse = Lanes::all(encoder.inverse);
-    const auto pre = Lanes::all(encoder.pre);
-    // Multiplying by 1 changes nothing but the time: nearly all blocks are not tiny.
-    const std::size_t done =
-        encoder.pre == 1.0f
-            ? encodeWhole(
-                  x, first, elems, codes, [&](const unsigned char* at) { return Lanes::load(T{}, at) * inverse; }, T{})
-            : encodeWhole(
-                  x, first, elems, codes, [&](const unsigned char* at) { return (Lanes::load(T{}, at) * pre) * inverse; }, T{});
-    ScalarLoops::encodeNearest<T>(x, done, elems, encoder, codes);
-  }
-
-  template <typename T>
-  static QCCL_HD void encodeStochastic(const unsigned char* x, std::size_t first, std::size_t elems, const Int8Encoder& encoder,
-                                       std::uint64_t key, std::uint64_t firstIndex, unsigned char* codes) {
-    const auto inverse = Lanes::all(encoder.inverse);
-    const auto pre = Lanes::all(encoder.pre);
-    const auto one = Lanes::all(1.0f);
-    const auto limit = Lanes::all(kInt8Max);
-    std::size_t i = first;
-    for (; i + Lanes::kCount <= elems; i += Lanes::kCount) {
-      const auto y = (Lanes::load(T{}, x + T::kBytes * i) * pre) * inverse;
-      const auto below = Lanes::floor(y);
-      const auto q = Lanes::addWhereLess(Lanes::uniformNoise(key, firstIndex + i), y - below, below, one);
-      Lanes::storeCodes(codes + i, Lanes::max(Lanes::min(q, limit), -limit));
+  template <typename Code, typename T>
+  static QCCL_HD void encodeNearest(const unsigned char* __restrict x, std::size_t first, std::size_t elems, const BlockEncoder& encoder,
+                                    unsigned char* __restrict codes) {
+    std::size_t done = first;
+    if constexpr (Code::kIsInteger) {
+      const auto inverse = Lanes::all(encoder.inverse);
+      const auto pre = Lanes::all(encoder.pre);
+      // Multiplying by 1 changes nothing but the time: nearly all blocks are not tiny.
+      done = encoder.pre == 1.0f
+                 ? encodeWhole(
+                       x, first, elems, codes, [&](const unsigned char* at) { return Lanes::load(T{}, at) * inverse; }, T{})
+                 : encodeWhole(
+                       x, first, elems, codes, [&](const unsigned char* at) { return (Lanes::load(T{}, at) * pre) * inverse; }, T{});
     }
-    ScalarLoops::encodeStochastic<T>(x, i, elems, encoder, key, firstIndex, codes);
+    ScalarLoops::encodeNearest<Code, T>(x, done, elems, encoder, codes);
   }
 
-  template <typename T>
-  static QCCL_HD void decode(const std::int8_t* __restrict codes, std::size_t first, std::size_t elems, const Int8Decoder& decoder,
+  template <typename Code, typename T>
+  static QCCL_HD void encodeStochastic(const unsigned char* __restrict x, std::size_t first, std::size_t elems, const BlockEncoder& encoder,
+                                       std::uint64_t key, std::uint64_t firstIndex, unsigned char* __restrict codes) {
+    std::size_t i = first;
+    if constexpr (Code::kIsInteger) {
+      const auto inverse = Lanes::all(encoder.inverse);
+      const auto pre = Lanes::all(encoder.pre);
+      const auto one = Lanes::all(1.0f);
+      const auto limit = Lanes::all(Code::kMax);
+      for (; i + Lanes::kCount <= elems; i += Lanes::kCount) {
+        const auto y = (Lanes::load(T{}, x + T::kBytes * i) * pre) * inverse;
+        const auto below = Lanes::floor(y);
+        const auto q = Lanes::addWhereLess(Lanes::uniformNoise(key, firstIndex + i), y - below, below, one);
+        Lanes::storeCodes(codes + i, Lanes::max(Lanes::min(q, limit), -limit));
+      }
+    } else {
+      float noise[kNoiseStep];
+      for (; i + kNoiseStep <= elems; i += kNoiseStep) {
+        fillNoise(key, firstIndex + i, noise);
+        for (std::size_t k = 0; k < kNoiseStep; ++k) codes[i + k] = Code::stochastic(encoder.scaled(valueAt<T>(x, i + k)), noise[k]);
+      }
+    }
+    ScalarLoops::encodeStochastic<Code, T>(x, i, elems, encoder, key, firstIndex, codes);
+  }
+
+  template <typename Code, typename T>
+  static QCCL_HD void decode(const unsigned char* __restrict codes, std::size_t first, std::size_t elems, const BlockDecoder& decoder,
                              unsigned char* __restrict out) {
-    const auto multiplier = Lanes::all(decoder.multiplier);
-    const auto post = Lanes::all(decoder.post);
     std::size_t i = first;
-    for (; i + Lanes::kCount <= elems; i += Lanes::kCount) {
-      prefetch(out + T::kBytes * i, 1024);
-      Lanes::store(T{}, out + T::kBytes * i, (Lanes::fromCodes(codes + i) * post) * multiplier);
+    if constexpr (Code::kIsInteger) {
+      const auto multiplier = Lanes::all(decoder.multiplier);
+      const auto post = Lanes::all(decoder.post);
+      for (; i + Lanes::kCount <= elems; i += Lanes::kCount) {
+        prefetch(out + T::kBytes * i, 1024);
+        Lanes::store(T{}, out + T::kBytes * i, (Lanes::fromCodes(codes + i) * post) * multiplier);
+      }
     }
-    ScalarLoops::decode<T>(codes, i, elems, decoder, out);
+    ScalarLoops::decode<Code, T>(codes, i, elems, decoder, out);
   }
 
-  static QCCL_HD void decodeAdd(const std::int8_t* __restrict codes, std::size_t first, std::size_t elems, const Int8Decoder& decoder,
+  template <typename Code>
+  static QCCL_HD void decodeAdd(const unsigned char* __restrict codes, std::size_t first, std::size_t elems, const BlockDecoder& decoder,
                                 float* __restrict sum) {
-    const auto multiplier = Lanes::all(decoder.multiplier);
-    const auto post = Lanes::all(decoder.post);
-    auto* bytes = reinterpret_cast<unsigned char*>(sum);
     std::size_t i = first;
-    for (; i + Lanes::kCount <= elems; i += Lanes::kCount) {
-      unsigned char* const at = bytes + F32::kBytes * i;
-      prefetch(at, 1024);
-      Lanes::store(F32{}, at, Lanes::multiplyAdd(Lanes::fromCodes(codes + i) * post, multiplier, Lanes::load(F32{}, at)));
+    if constexpr (Code::kIsInteger) {
+      const auto multiplier = Lanes::all(decoder.multiplier);
+      const auto post = Lanes::all(decoder.post);
+      auto* bytes = reinterpret_cast<unsigned char*>(sum);
+      for (; i + Lanes::kCount <= elems; i += Lanes::kCount) {
+        unsigned char* const at = bytes + F32::kBytes * i;
+        prefetch(at, 1024);
+        Lanes::store(F32{}, at, Lanes::multiplyAdd(Lanes::fromCodes(codes + i) * post, multiplier, Lanes::load(F32{}, at)));
+      }
     }
-    ScalarLoops::decodeAdd(codes, i, elems, decoder, sum);
+    ScalarLoops::decodeAdd<Code>(codes, i, elems, decoder, sum);
+  }
+
+  // noise[i] = uniformNoise(key, firstIndex + i) for kNoiseStep elements.
+  static QCCL_HD void fillNoise(std::uint64_t key, std::uint64_t firstIndex, float* noise) {
+    static_assert(kNoiseStep % Lanes::kCount == 0);
+    for (std::size_t i = 0; i < kNoiseStep; i += Lanes::kCount) {
+      Lanes::store(F32{}, reinterpret_cast<unsigned char*>(noise + i), Lanes::uniformNoise(key, firstIndex + i));
+    }
   }
 
  private:
