@@ -106,8 +106,8 @@ qcclUniqueId makeUniqueId(const Settings& settings, std::function<void()> onMeet
 }
 
 Membership joinTcp(const qcclUniqueId& id, int rank, int size, const Settings& settings) {
-  if (size < 1 || size > kMaxRanks)
-    fail(qcclInvalidArgument, "a communicator of ", size, " ranks was asked for; 1 to ", kMaxRanks, " are possible");
+  if (size < 1 || size > kMaxMembers)
+    fail(qcclInvalidArgument, "a communicator of ", size, " ranks was asked for; 1 to ", kMaxMembers, " are possible");
   if (rank < 0 || rank >= size)
     fail(qcclInvalidArgument, "rank ", rank, " was asked for in a communicator of ", size, " ranks; ranks are 0 to ", size - 1);
   const UniqueIdFields fields = decodeUniqueId(id);

@@ -260,6 +260,12 @@ TEST(Configuration, IsChecked) {
   EXPECT_TRUE(contains(lastError(), "QCCL_TIMEOUT_MS=soon"));
   unsetenv("QCCL_TIMEOUT_MS");
   EXPECT_EQ(qcclCommInitAll(&comm, 0, nullptr), qcclInvalidArgument);
+  // Refused before anything is made or anybody is waited for.
+  EXPECT_EQ(qcclCommInitAll(&comm, 2049, nullptr), qcclInvalidArgument);
+  EXPECT_TRUE(contains(lastError(), "from 1 to 2048"));
+  EXPECT_EQ(qcclCommInitRank(&comm, 2049, qcclUniqueId{}, 2048), qcclInvalidArgument);
+  EXPECT_TRUE(contains(lastError(), "from 1 to 2048"));
+  EXPECT_EQ(comm, nullptr);
 }
 
 TEST(Configuration, EnvironmentSetsDefaultsAndTheProgramWins) {
