@@ -102,7 +102,8 @@ typedef enum {
   qcclAlgoTwoshot = 2,
   qcclAlgoRing = 3,
   qcclAlgoTree = 4,
-  qcclNumAlgos = 5
+  qcclAlgoHier = 5,
+  qcclNumAlgos = 6
 } qcclAlgo_t;
 
 typedef enum {
@@ -134,10 +135,12 @@ typedef struct {
   int rounding;      /* qcclRounding_t; default nearest */
   uint64_t seed;     /* of stochastic rounding; UINT64_MAX: default 0 */
   uint64_t minBytes; /* a call with fewer bytes of input per rank than this takes the exact path; UINT64_MAX: default 16 KiB */
+  int ranksPerHost;  /* of algorithm hier, for which rank = host * ranksPerHost + index on the host; 0, the default: as the ranks found it
+                        when they joined */
 } qcclQuantConfig_t;
 
 #define QCCL_QUANT_CONFIG_INITIALIZER \
-  { QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX }
+  { QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX, QCCL_UNDEF_INT }
 
 /* Configuration of a communicator. Always start from QCCL_CONFIG_INITIALIZER; `size`, `magic` and `version` make old programs work with new
  * libraries. */

@@ -20,6 +20,7 @@ struct Settings {
   int codec = 0;
   int blockElems = 0;
   int algorithm = 0;
+  int ranksPerHost = 0;
   int rounding = 0;
   std::uint64_t minBytes = 0;
   std::uint64_t tileBytes = 0;

@@ -18,8 +18,8 @@ constexpr Name kDataTypes[] = {{qcclInt8, "int8"},         {qcclUint8, "uint8"},
 constexpr std::size_t kTypeSizes[qcclNumTypes] = {1, 1, 4, 4, 8, 8, 2, 4, 8, 2, 1, 1};
 constexpr Name kRedOps[] = {{qcclSum, "sum"}, {qcclProd, "prod"}, {qcclMax, "max"}, {qcclMin, "min"}, {qcclAvg, "avg"}};
 constexpr Name kCodecs[] = {{qcclCodecNone, "none"}, {qcclCodecInt8, "int8"}};
-constexpr Name kAlgos[] = {
-    {qcclAlgoAuto, "auto"}, {qcclAlgoOneshot, "oneshot"}, {qcclAlgoTwoshot, "twoshot"}, {qcclAlgoRing, "ring"}, {qcclAlgoTree, "tree"}};
+constexpr Name kAlgos[] = {{qcclAlgoAuto, "auto"}, {qcclAlgoOneshot, "oneshot"}, {qcclAlgoTwoshot, "twoshot"},
+                           {qcclAlgoRing, "ring"}, {qcclAlgoTree, "tree"},       {qcclAlgoHier, "hier"}};
 constexpr Name kRoundings[] = {{qcclRoundNearest, "nearest"}, {qcclRoundStochastic, "stochastic"}};
 constexpr Name kColls[] = {{qcclCollAllReduce, "allreduce"}, {qcclCollReduceScatter, "reducescatter"},
                            {qcclCollAllGather, "allgather"}, {qcclCollBroadcast, "broadcast"},
