@@ -97,7 +97,7 @@ qcclResult_t qcclGetErrorBound(qcclAlgo_t algorithm, qcclCodec_t codec, qcclRoun
     if (qccl::enumName(qcclEnumRounding, rounding) == nullptr) {
       qccl::fail(qcclInvalidArgument, "qcclGetErrorBound: rounding ", static_cast<int>(rounding), " is unknown");
     }
-    const int quantizations = nranks == 1 ? 0 : qccl::collectives::algorithmRow(algorithm).quantizations(nranks);
+    const int quantizations = nranks == 1 ? 0 : qccl::collectives::algorithmRow(algorithm).quantizations({nranks, 0});
     *factor = qccl::collectives::errorBoundFactor(quantizations, codec, rounding);
   });
 }

@@ -56,6 +56,7 @@ CommConfig resolveConfig(const qcclConfig_t* userConfig) {
   environment.quant.blockElems = static_cast<std::size_t>(result.settings.blockElems);
   environment.quant.algorithm = static_cast<qcclAlgo_t>(result.settings.algorithm);
   environment.quant.rounding = static_cast<qcclRounding_t>(result.settings.rounding);
+  environment.quant.ranksPerHost = result.settings.ranksPerHost;
   environment.minBytes = result.settings.minBytes;
 
   collectives::CommunicatorOptions& options = result.options;

@@ -5,17 +5,20 @@
 
 #include <vector>
 
+#include "collectives/rank_layout.hpp"
 #include "collectives/schedule.hpp"
 
 namespace qccl::collectives {
 
 struct AlgorithmRow {
   qcclAlgoInfo_t info;
-  // How often the value of one element is quantized on its way, at most.
-  int (*quantizations)(int size);
+  // How often the value of one element is quantized on its way, at most. Where that depends on a layout which is not known: for the worst.
+  int (*quantizations)(const RankLayout& ranks);
   // Chunks that the message is cut into.
-  int (*chunks)(int size);
-  Schedule (*schedule)(int rank, int size);
+  int (*chunks)(const RankLayout& ranks);
+  Schedule (*schedule)(int rank, const RankLayout& ranks);
+  // Whether it can run only if it is known how the ranks lie on hosts.
+  bool needsHosts = false;
 };
 
 const std::vector<AlgorithmRow>& algorithmTable();

@@ -31,6 +31,7 @@ std::string describe(const Announcement& a) {
     if (a.rounding == qcclRoundStochastic) text += strCat(", seed=", a.seed);
   }
   if (a.algorithm != qcclAlgoAuto) text += strCat(", algorithm=", nameOf(qcclEnumAlgo, a.algorithm));
+  if (a.ranksPerHost > 0) text += strCat(", ranks per host=", a.ranksPerHost);
   return text + ")";
 }
 
@@ -51,6 +52,7 @@ Announcement announce(const Call& call, std::uint64_t sequence) {
   a.algorithm = call.quant.algorithm;
   a.rounding = quantized ? static_cast<std::int32_t>(call.quant.rounding) : 0;
   a.seed = quantized && call.quant.rounding == qcclRoundStochastic ? call.quant.seed : 0;
+  a.ranksPerHost = call.quant.algorithm == qcclAlgoHier ? call.quant.ranksPerHost : 0;
   return a;
 }
 

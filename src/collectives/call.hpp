@@ -16,6 +16,7 @@ struct Quantization {
   qcclAlgo_t algorithm = qcclAlgoAuto;  // auto for collectives with one algorithm
   qcclRounding_t rounding = qcclRoundNearest;
   std::uint64_t seed = 0;
+  int ranksPerHost = 0;  // of algorithm hier
 };
 
 struct Call {
@@ -47,7 +48,8 @@ struct Announcement {
   std::int32_t blockElems;
   std::int32_t algorithm;
   std::int32_t rounding;
-  std::uint64_t reserved;
+  std::int32_t ranksPerHost;
+  std::int32_t reserved;
 
   bool operator==(const Announcement&) const = default;
 };

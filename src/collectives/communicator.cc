@@ -41,9 +41,10 @@ Communicator::Communicator(transport::Membership membership, CommunicatorOptions
       size_(membership.control->size()),
       options_(std::move(options)),
       membership_(std::move(membership)),
+      layout_(layoutOf(membership_.hosts)),
       sendNumbers_(static_cast<std::size_t>(size_)),
       recvNumbers_(static_cast<std::size_t>(size_)) {
-  QCCL_CHECK(size_ <= kMaxRanks);
+  QCCL_CHECK(size_ <= kMaxRanks && layout_.size == size_);
 }
 
 Call Communicator::prepare(Call call, const qcclQuantConfig_t* config) const {
@@ -73,13 +74,15 @@ Call Communicator::prepare(Call call, const qcclQuantConfig_t* config) const {
 Choice Communicator::chooseFor(const Call& call, const qcclQuantConfig_t* config) const {
   const QuantDefaults wanted = config != nullptr ? resolve(*config, options_.quant) : options_.quant;
   const bool requested = config != nullptr && config->codec != QCCL_UNDEF_INT && config->codec != qcclCodecNone;
-  return choose(call.coll, call.count, call.dtype, call.op, size_, wanted, requested);
+  return choose(call.coll, call.count, call.dtype, call.op, layout_, wanted, requested);
 }
+
+RankLayout Communicator::layoutFor(const Call& call) const { return {size_, call.quant.ranksPerHost}; }
 
 Schedule Communicator::scheduleFor(const Call& call) const {
   switch (call.coll) {
     case qcclCollAllReduce:
-      return algorithmRow(call.quant.algorithm).schedule(rank_, size_);
+      return algorithmRow(call.quant.algorithm).schedule(rank_, layoutFor(call));
     case qcclCollReduceScatter:
       return call.quant.algorithm == qcclAlgoRing ? reduceScatterRingSchedule(rank_, size_) : reduceScatterDirectSchedule(rank_, size_);
     case qcclCollAllGather:
@@ -102,7 +105,7 @@ Partition Communicator::partitionFor(const Call& call) const {
     case qcclCollAllReduce: {
       // On the exact path chunks are cut at multiples of 64 elements, which keeps every type's chunks aligned to cache lines.
       const std::size_t blockElems = call.quant.codec == qcclCodecNone ? 64 : call.quant.blockElems;
-      return Partition::even(call.count, algorithmRow(call.quant.algorithm).chunks(size_), blockElems);
+      return Partition::even(call.count, algorithmRow(call.quant.algorithm).chunks(layoutFor(call)), blockElems);
     }
     default:
       return Partition::even(call.count, 1, 64);
@@ -129,7 +132,7 @@ qcclPlan_t Communicator::explain(const Call& call, const qcclQuantConfig_t* conf
     plan.exactWireBytes = scheduledWireBytes(schedule, partition, exact);
     // The direct reduce-scatter quantizes once; that by ring at each of its size - 1 hops.
     int quantizations = 1;
-    if (call.coll == qcclCollAllReduce) quantizations = algorithmRow(choice.quant.algorithm).quantizations(size_);
+    if (call.coll == qcclCollAllReduce) quantizations = algorithmRow(choice.quant.algorithm).quantizations(layoutFor(chosen));
     if (call.coll == qcclCollReduceScatter && choice.quant.algorithm == qcclAlgoRing) quantizations = size_ - 1;
     plan.errorBound = errorBoundFactor(quantizations, choice.quant.codec, choice.quant.rounding);
   }

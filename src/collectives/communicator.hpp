@@ -81,6 +81,7 @@ class Communicator {
   void guarded(Describe what, Body body);
   Choice chooseFor(const Call& call, const qcclQuantConfig_t* config) const;
   void copyOwn(const Call& call);
+  RankLayout layoutFor(const Call& call) const;
   Schedule scheduleFor(const Call& call) const;
   Partition partitionFor(const Call& call) const;
   void exchange(std::span<const PointToPoint> operations);
@@ -89,6 +90,7 @@ class Communicator {
   const int size_;
   const CommunicatorOptions options_;
   transport::Membership membership_;
+  const RankLayout layout_;  // as found when the ranks joined
   StagingMemory staging_;
   std::uint64_t sequence_ = 0;
   std::vector<std::uint64_t> sendNumbers_;  // point-to-point operations so far, by peer

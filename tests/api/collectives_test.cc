@@ -124,17 +124,25 @@ TEST_P(Collectives, AllReduceEveryAlgorithmAcrossTiles) {
   const RankThreads ranks(transport(), size());
   unsetenv("QCCL_TILE_BYTES");
   ranks.run([&](int rank, qcclComm_t comm) {
+    // Hier with every way to lie on hosts.
+    std::vector<std::pair<int, int>> routes;  // algorithm, ranks per host
     for (int algorithm = qcclAlgoOneshot; algorithm < qcclNumAlgos; ++algorithm) {
+      for (int perHost = algorithm == qcclAlgoHier ? 1 : size(); perHost <= size(); ++perHost) {
+        if (size() % perHost == 0) routes.emplace_back(algorithm, perHost);
+      }
+    }
+    for (const auto& [algorithm, perHost] : routes) {
       for (const qcclDataType_t dtype : {qcclFloat32, qcclBfloat16, qcclInt32}) {
         for (const bool inPlace : {false, true}) {
           const std::size_t count = 50021;
           qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
           quant.algorithm = algorithm;
+          quant.ranksPerHost = perHost;
           std::vector<char> in = filled(dtype, count, [&](std::size_t i) { return valueOf(rank, i, qcclSum); });
           const std::vector<char> expected = filled(dtype, count, [&](std::size_t i) { return expectedOf(i, qcclSum, size()); });
           std::vector<char> out(in.size(), 0x5a);
           QCCL_ASSERT_OK(qcclAllReduceEx(in.data(), inPlace ? in.data() : out.data(), count, dtype, qcclSum, &quant, comm, nullptr));
-          ASSERT_EQ(inPlace ? in : out, expected) << qcclEnumName(qcclEnumAlgo, algorithm);
+          ASSERT_EQ(inPlace ? in : out, expected) << qcclEnumName(qcclEnumAlgo, algorithm) << " " << perHost;
         }
       }
     }
