@@ -1,7 +1,7 @@
 // codec-bench: the rate of the host codec kernels on one core, for each instruction set that the processor has, beside memcpy's in the same
 // run.
 //
-//   codec-bench [--block=256] [Google Benchmark's options, such as --benchmark_filter=encode/float32 or --benchmark_format=json]
+//   codec-bench [--codec=int8] [--scale=float32] [--block=256] [Google Benchmark's options, such as --benchmark_filter=encode/float32 or --benchmark_format=json]
 //
 // Time and bytes_per_second are the kernel's; bytes are those it reads plus those it writes. memcpy moves the same bytes (half read, half
 // written), from and to buffers of its own, in turns with the kernel, so that both see the same state of the machine:
@@ -52,14 +52,14 @@ Buffer makeBuffer(std::size_t bytes) {
   return buffer;
 }
 
-enum class Work { encode, encodeStochastic, decode, decodeAdd };
+enum class Work { encode, encodeStochastic, decode, decodeAdd, addEncode, encodeFeedback };
 
 struct Setup {
   const CodecKernels* kernels;
   qcclDataType_t dtype;
   Work work;
   std::size_t valueBytes;
-  std::size_t blockElems;
+  PackedFormat format;
 };
 
 // Seconds that `turns` calls take, one by one.
@@ -77,27 +77,41 @@ double median(std::vector<double> values) {
 
 void runBenchmark(benchmark::State& state, const Setup& setup) {
   const std::size_t elems = setup.valueBytes / typeSize(setup.dtype);
-  const std::size_t codeBytes = packedBytes(elems, setup.blockElems);
+  const std::size_t codeBytes = packedBytes(elems, setup.format);
   const Buffer values = makeBuffer(setup.valueBytes);
   const Buffer packed = makeBuffer(codeBytes);
   const Buffer sum = makeBuffer(setup.work == Work::decodeAdd ? elems * sizeof(float) : 0);
+  const std::size_t residualBytes = packedBytes(elems, residualFormat(setup.format.blockElems));
+  const Buffer residual = makeBuffer(residualBytes);
   std::mt19937 random(7);
   std::normal_distribution<float> normal;
   for (std::size_t i = 0; i < elems; ++i) storeElem(setup.dtype, values.get(), i, normal(random));
 
   EncodeOptions options;
-  options.blockElems = setup.blockElems;
+  options.format = setup.format;
   options.stochastic = setup.work == Work::encodeStochastic;
   EncodeCounts counts;
   const auto encode = [&] { setup.kernels->encode(values.get(), elems, options, packed.get(), &counts); };
-  const auto decode = [&] { setup.kernels->decode(packed.get(), elems, setup.blockElems, values.get()); };
-  const auto decodeAdd = [&] { setup.kernels->decodeAdd(packed.get(), elems, setup.blockElems, reinterpret_cast<float*>(sum.get())); };
+  const auto decode = [&] { setup.kernels->decode(packed.get(), elems, setup.format, values.get()); };
+  const auto decodeAdd = [&] { setup.kernels->decodeAdd(packed.get(), elems, setup.format, reinterpret_cast<float*>(sum.get())); };
+  const auto addEncode = [&] { setup.kernels->addEncode(packed.get(), values.get(), elems, options, packed.get(), &counts); };
+  const auto encodeFeedback = [&] { setup.kernels->encodeFeedback(values.get(), elems, options, residual.get(), packed.get(), &counts); };
   encode();
 
-  const bool adds = setup.work == Work::decodeAdd;
-  const bool encodes = setup.work == Work::encode || setup.work == Work::encodeStochastic;
-  const std::size_t bytes = adds ? codeBytes + 2 * elems * sizeof(float) : codeBytes + setup.valueBytes;
-  const std::function<void()> call = adds ? std::function<void()>(decodeAdd) : encodes ? std::function<void()>(encode) : decode;
+  // What is read and written: addEncode reads and writes the codes, encodeFeedback the residual.
+  std::size_t bytes = codeBytes + setup.valueBytes;
+  std::function<void()> call = encode;
+  if (setup.work == Work::decode) call = decode;
+  if (setup.work == Work::decodeAdd) {
+    call = decodeAdd;
+    bytes = codeBytes + 2 * elems * sizeof(float);
+  } else if (setup.work == Work::addEncode) {
+    call = addEncode;
+    bytes += codeBytes;
+  } else if (setup.work == Work::encodeFeedback) {
+    call = encodeFeedback;
+    bytes += 2 * residualBytes;
+  }
 
   const Buffer from = makeBuffer(bytes / 2);
   const Buffer to = makeBuffer(bytes / 2);
@@ -120,19 +134,20 @@ void runBenchmark(benchmark::State& state, const Setup& setup) {
   state.counters["share_of_memcpy"] = median(copySeconds) / median(kernelSeconds);
 }
 
-void registerAll(std::size_t blockElems) {
-  constexpr std::pair<Work, const char*> kWorks[] = {
-      {Work::encode, "encode"}, {Work::encodeStochastic, "encodeStochastic"}, {Work::decode, "decode"}, {Work::decodeAdd, "decodeAdd"}};
+void registerAll(const PackedFormat& format) {
+  constexpr std::pair<Work, const char*> kWorks[] = {{Work::encode, "encode"},       {Work::encodeStochastic, "encodeStochastic"},
+                                                     {Work::decode, "decode"},       {Work::decodeAdd, "decodeAdd"},
+                                                     {Work::addEncode, "addEncode"}, {Work::encodeFeedback, "encodeFeedback"}};
   for (const auto& [work, workName] : kWorks) {
     for (const qcclDataType_t dtype : {qcclFloat32, qcclBfloat16, qcclFloat16}) {
       if (work == Work::decodeAdd && dtype != qcclFloat32) continue;  // sums are FP32 whatever the values are: one kernel
       for (const char* isa : {"avx512", "avx2", "baseline"}) {
-        const CodecKernels* kernels = codecKernels(isa, dtype);
+        const CodecKernels* kernels = codecKernels(isa, format.codec, dtype);
         if (kernels == nullptr) continue;
         for (const std::size_t valueBytes : kValueBytes) {
           const std::string name =
               std::string(workName) + "/" + enumName(qcclEnumDataType, dtype) + "/" + isa + "/" + std::to_string(valueBytes >> 10) + "KiB";
-          benchmark::RegisterBenchmark(name.c_str(), runBenchmark, Setup{kernels, dtype, work, valueBytes, blockElems})
+          benchmark::RegisterBenchmark(name.c_str(), runBenchmark, Setup{kernels, dtype, work, valueBytes, format})
               ->UseManualTime()
               ->Unit(benchmark::kMicrosecond);
         }
@@ -141,38 +156,46 @@ void registerAll(std::size_t blockElems) {
   }
 }
 
-// Takes "--block=N" out of the arguments; 0 if it is not a valid block.
-std::size_t takeBlock(int* argc, char** argv) {
-  std::size_t block = 256;
+// Takes --codec, --scale and --block out of the arguments; false, with a sentence printed, if one of them is wrong.
+bool takeFormat(int* argc, char** argv, PackedFormat* format) {
   int kept = 1;
   for (int i = 1; i < *argc; ++i) {
-    if (std::strncmp(argv[i], "--block=", 8) == 0) {
-      char* end = nullptr;
-      const unsigned long value = std::strtoul(argv[i] + 8, &end, 10);
-      block = *end == '\0' && isValidBlock(value) ? value : 0;
+    const std::string argument = argv[i];
+    const std::string value = argument.substr(std::min(argument.size(), argument.find('=') + 1));
+    if (argument.starts_with("--block=")) {
+      format->blockElems = std::strtoul(value.c_str(), nullptr, 10);
+    } else if (argument.starts_with("--codec=")) {
+      format->codec = static_cast<qcclCodec_t>(enumValue(qcclEnumCodec, value.c_str()));
+    } else if (argument.starts_with("--scale=")) {
+      format->scale = static_cast<qcclScale_t>(enumValue(qcclEnumScale, value.c_str()));
     } else {
       argv[kept++] = argv[i];
     }
   }
   argv[kept] = nullptr;
   *argc = kept;
-  return block;
+  const auto refuse = [](const std::string& sentence) {
+    std::fprintf(stderr, "codec-bench: %s\n", sentence.c_str());
+    return false;
+  };
+  if (!isValidBlock(format->blockElems)) return refuse("--block must be a power of two from 32 to 4096");
+  if (codecKernels(format->codec, qcclFloat32) == nullptr) return refuse("--codec must be one of " + enumNames(qcclEnumCodec) + ", not none");
+  if (format->scale < 0) return refuse("--scale must be one of " + enumNames(qcclEnumScale));
+  return true;
 }
 
 }  // namespace
 }  // namespace qccl::quant
 
 int main(int argc, char** argv) {
-  const std::size_t block = qccl::quant::takeBlock(&argc, argv);
-  if (block == 0) {
-    std::fprintf(stderr, "codec-bench: --block must be a power of two from %zu to %zu\n", qccl::quant::kMinBlockElems,
-                 qccl::quant::kMaxBlockElems);
-    return 2;
-  }
+  qccl::quant::PackedFormat format;
+  if (!qccl::quant::takeFormat(&argc, argv, &format)) return 2;
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  qccl::quant::registerAll(block);
-  benchmark::AddCustomContext("block_elems", std::to_string(block));
+  qccl::quant::registerAll(format);
+  benchmark::AddCustomContext("codec", qccl::enumName(qcclEnumCodec, format.codec));
+  benchmark::AddCustomContext("scale", qccl::enumName(qcclEnumScale, format.scale));
+  benchmark::AddCustomContext("block_elems", std::to_string(format.blockElems));
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
   return 0;

@@ -58,7 +58,7 @@ std::vector<double> boundsOf(qcclAlgo_t algorithm, qcclRounding_t rounding) {
   std::vector<double> bounds;
   for (const int ranks : kBoundRanks) {
     double factor = 0;
-    check(qcclGetErrorBound(algorithm, qcclCodecInt8, rounding, ranks, &factor), "qcclGetErrorBound");
+    check(qcclGetErrorBound(algorithm, qcclCodecInt8, qcclScaleFloat32, rounding, ranks, &factor), "qcclGetErrorBound");
     bounds.push_back(factor);
   }
   return bounds;

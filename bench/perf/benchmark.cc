@@ -39,9 +39,10 @@ qcclPlan_t planOf(const Options& options, const Shape& shape, qcclComm_t comm) {
 // Everything that one rank keeps for the whole run.
 class RankRun {
  public:
-  RankRun(const Options& options, Rank& rank)
+  RankRun(const Options& options, Rank& rank, Peer* peer)
       : options_(options),
         rank_(rank),
+        peer_(peer),
         data_(options, rank.size()),
         elemBytes_(qcclTypeSize(options.dtype)),
         send_(largestShape().sendElems * elemBytes_),
@@ -65,7 +66,11 @@ class RankRun {
     const Operands operands = operandsOf(shape, inPlace);
     countWireBytes(shape, operands, &m);
     if (options_.check) m.quality = verify(shape, plan, operands);
-    m.timing = timeCollective(options_, shape, operands, rank_);
+    Peer* const peer = inPlace && !peerHasInPlace(options_) ? nullptr : peer_;
+    if (options_.check && peer != nullptr) verifyPeer(shape, operands, *peer);
+    const Timings timings = timeCollective(options_, shape, operands, rank_, peer);
+    m.timing = timings.qccl;
+    m.against = timings.peer;
     m.algbwGBs = static_cast<double>(m.bytes) / m.timing.medianUs * 1e-3;
     m.busbwGBs = m.algbwGBs * busFactor(options_.collective, rank_.size());
     return m;
@@ -87,10 +92,15 @@ class RankRun {
     return operands;
   }
 
-  void callOnce(const Shape& shape, const Operands& operands, qcclComm_t comm) {
+  // Fresh operands; returns what is sent.
+  const char* prepare(const Shape& shape, const Operands& operands) {
     std::memset(work_.data(), kStaleByte, shape.totalElems * elemBytes_);
     if (operands.inPlace) std::memcpy(operands.refillTo, operands.send, operands.refillBytes);
-    runCollective(options_, shape, operands.inPlace ? operands.refillTo : operands.send, operands.recv, rank_.index(), rank_.size(), comm);
+    return operands.inPlace ? operands.refillTo : operands.send;
+  }
+
+  void callOnce(const Shape& shape, const Operands& operands, qcclComm_t comm) {
+    runCollective(options_, shape, prepare(shape, operands), operands.recv, rank_.index(), rank_.size(), comm);
   }
 
   void countWireBytes(const Shape& shape, const Operands& operands, Measurement* m) {
@@ -115,8 +125,26 @@ class RankRun {
     return combine(sums, first, second, options_.collective, rank_);
   }
 
+  // A comparison is worth something only if the other library does the same job.
+  void verifyPeer(const Shape& shape, const Operands& operands, Peer& peer) {
+    peer.run(shape, prepare(shape, operands), operands.recv, operands.inPlace);
+    qcclPlan_t exact{};
+    exact.codec = qcclCodecNone;
+    std::uint64_t wrong = 0;
+    if (receives(options_.collective, rank_.index(), options_.root)) {
+      wrong = checkResult(options_, shape, data_, exact, operands.recv, rank_.index(), rank_.size()).numWrong;
+    }
+    for (const std::uint64_t theirs : rank_.gather(wrong)) {
+      if (theirs > 0) {
+        throw ToolError(std::string("--against ") + againstName(options_.against) + ": " + std::to_string(theirs) +
+                        " elements of its result are wrong, so there is nothing to compare with");
+      }
+    }
+  }
+
   const Options& options_;
   Rank& rank_;
+  Peer* peer_;
   InputData data_;
   std::size_t elemBytes_;
   std::vector<char> send_;
@@ -135,12 +163,12 @@ std::size_t availableMemory() {
 
 }  // namespace
 
-std::uint64_t runBenchmark(const Options& options, Rank& rank, const Reporter& report) {
+std::uint64_t runBenchmark(const Options& options, Rank& rank, Peer* peer, const Reporter& report) {
   if (options.root >= rank.size()) {
     throw ToolError("--root " + std::to_string(options.root) + ": there are only ranks 0 to " + std::to_string(rank.size() - 1));
   }
   if (options.collective == qcclCollSendRecv && rank.size() < 2) throw ToolError("sendrecv needs at least two ranks: give --ranks 2");
-  RankRun run(options, rank);
+  RankRun run(options, rank, peer);
   std::uint64_t failures = 0;
   for (const std::size_t bytes : options.sizes()) {
     const Measurement outOfPlace = run.measure(bytes, false);

@@ -6,6 +6,7 @@
 
 #include "perf/measurement.hpp"
 #include "perf/options.hpp"
+#include "perf/peer.hpp"
 #include "perf/rank.hpp"
 
 namespace qccl::bench {
@@ -13,8 +14,9 @@ namespace qccl::bench {
 // Called on rank 0 for every size with its one or two measurements (out of place, in place).
 using Reporter = std::function<void(const Measurement& outOfPlace, const Measurement* inPlace)>;
 
-// Collective. Returns the number of measurements that failed a check, the same on every rank. Throws ToolError.
-std::uint64_t runBenchmark(const Options& options, Rank& rank, const Reporter& report);
+// Collective. `peer`: what to compare with, or nullptr. Returns the number of measurements that failed a check, the same on every rank.
+// Throws ToolError.
+std::uint64_t runBenchmark(const Options& options, Rank& rank, Peer* peer, const Reporter& report);
 
 // Memory that one rank needs for its operands.
 std::size_t operandBytes(const Options& options, int ranks);

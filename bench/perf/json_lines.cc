@@ -38,6 +38,7 @@ std::string jsonLine(const Options& options, const char* transport, int ranks, c
   line["op"] = isReduction(options.collective) ? qcclEnumName(qcclEnumRedOp, options.op) : "none";
   line["count"] = m.count;
   line["block"] = m.blockElems;
+  line["scale"] = qcclEnumName(qcclEnumScale, options.scale);
   line["rounding"] = qcclEnumName(qcclEnumRounding, options.rounding);
   line["exact_wire_bytes"] = m.exactWireBytes;
   line["iters"] = m.timing.iterations;
@@ -46,6 +47,14 @@ std::string jsonLine(const Options& options, const char* transport, int ranks, c
   line["p95_us"] = m.timing.p95Us;
   line["data"] = dataKindName(options.data);
   line["seed"] = options.seed;
+  line["against"] = nullptr;
+  line["against_time_us"] = nullptr;
+  line["ratio"] = nullptr;
+  if (m.against) {
+    line["against"] = againstName(options.against);
+    line["against_time_us"] = m.against->medianUs;
+    line["ratio"] = *m.ratio();
+  }
   line["reason"] = m.reason;
   return line.dump();
 }

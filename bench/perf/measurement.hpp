@@ -37,9 +37,13 @@ struct Measurement {
   std::uint64_t wireBytes = 0;       // of the rank that sent most
   std::uint64_t exactWireBytes = 0;  // that rank's, had nothing been quantized
   Timing timing;
+  std::optional<Timing> against;  // of the other library in the same run; absent where it has no such call
   double algbwGBs = 0;
   double busbwGBs = 0;
   std::optional<Quality> quality;  // absent with --check 0
+
+  // Above 1: qccl is faster.
+  std::optional<double> ratio() const { return against ? std::optional(against->medianUs / timing.medianUs) : std::nullopt; }
 
   bool failed() const { return quality && (quality->numWrong > 0 || !quality->repeatable || !quality->rankIdentical.value_or(true)); }
 };

@@ -12,6 +12,7 @@ namespace {
 
 constexpr const char* kDataKinds[] = {"normal", "uniform", "heavy", "integers"};
 constexpr const char* kCarriers[] = {"auto", "inproc", "ucx"};
+constexpr const char* kAgainst[] = {"none", "mpi", "gloo"};
 constexpr std::size_t kMaxSize = std::size_t{1} << 40;
 
 std::string joined(const std::vector<std::string>& names) {
@@ -51,9 +52,11 @@ struct RawOptions {
   std::string op = "sum";
   std::string algorithm = "auto";
   std::string codec = "none";
+  std::string scale = "float32";
   std::string rounding = "nearest";
   std::string carrier = "auto";
   std::string data = "normal";
+  std::string against = "none";
   std::string minBytes = "1K";
   std::string maxBytes = "64M";
   std::string quantMinBytes = "0";
@@ -70,6 +73,7 @@ void addFlags(CLI::App& app, RawOptions& raw, Options& options) {
   app.add_option("--algo", raw.algorithm, joined(enumNames(qcclEnumAlgo, qcclNumAlgos)))->capture_default_str();
   app.add_option("--codec", raw.codec, joined(enumNames(qcclEnumCodec, qcclNumCodecs)))->capture_default_str();
   app.add_option("--block", options.blockElems, "Elements that share a scale")->capture_default_str();
+  app.add_option("--scale", raw.scale, joined(enumNames(qcclEnumScale, qcclNumScales)))->capture_default_str();
   app.add_option("--rounding", raw.rounding, joined(enumNames(qcclEnumRounding, qcclNumRoundings)))->capture_default_str();
   app.add_option("--quant-min", raw.quantMinBytes,
                  "Calls below this size take the exact path, as QCCL_MIN_BYTES (default here: 0, so that the codec is measured)");
@@ -86,6 +90,10 @@ void addFlags(CLI::App& app, RawOptions& raw, Options& options) {
   app.add_option("--data", raw.data, "normal, uniform (-1..1), heavy (tails as Student's t), integers (sums are exact)")
       ->capture_default_str();
   app.add_option("--seed", options.seed, "Of data and of stochastic rounding")->capture_default_str();
+  app.add_option(
+         "--against", raw.against,
+         "mpi (under mpirun) or gloo: also makes each call with that library, in turn with qccl's, and prints its time and the ratio")
+      ->capture_default_str();
   app.add_option("--json", options.jsonPath, "Also write JSON lines to this file; -: to standard output instead of the table");
 }
 
@@ -112,6 +120,8 @@ std::vector<std::size_t> Options::sizes() const {
 }
 
 const char* dataKindName(DataKind kind) { return kDataKinds[static_cast<int>(kind)]; }
+
+const char* againstName(Against against) { return kAgainst[static_cast<int>(against)]; }
 
 std::size_t parseSize(const std::string& flag, const std::string& text) {
   std::size_t unit = 1;
@@ -154,8 +164,10 @@ std::optional<Options> parseOptions(int argc, char** argv) {
   options.op = static_cast<qcclRedOp_t>(parseEnum("--op", raw.op, qcclEnumRedOp, qcclNumOps));
   options.algorithm = static_cast<qcclAlgo_t>(parseEnum("--algo", raw.algorithm, qcclEnumAlgo, qcclNumAlgos));
   options.codec = static_cast<qcclCodec_t>(parseEnum("--codec", raw.codec, qcclEnumCodec, qcclNumCodecs));
+  options.scale = static_cast<qcclScale_t>(parseEnum("--scale", raw.scale, qcclEnumScale, qcclNumScales));
   options.rounding = static_cast<qcclRounding_t>(parseEnum("--rounding", raw.rounding, qcclEnumRounding, qcclNumRoundings));
   options.carrier = static_cast<Carrier>(parseName("--transport", raw.carrier, kCarriers));
+  options.against = static_cast<Against>(parseName("--against", raw.against, kAgainst));
   options.data = static_cast<DataKind>(parseName("--data", raw.data, kDataKinds));
   options.minBytes = parseSize("--min", raw.minBytes);
   options.maxBytes = parseSize("--max", raw.maxBytes);

@@ -13,6 +13,8 @@ namespace qccl::bench {
 
 enum class DataKind { normal, uniform, heavy, integers };
 enum class Carrier { automatic, inproc, ucx };
+// The other library of a comparison.
+enum class Against { none, mpi, gloo };
 
 struct Options {
   qcclColl_t collective = qcclCollAllReduce;
@@ -20,6 +22,7 @@ struct Options {
   qcclRedOp_t op = qcclSum;
   qcclAlgo_t algorithm = qcclAlgoAuto;
   qcclCodec_t codec = qcclCodecNone;
+  qcclScale_t scale = qcclScaleFloat32;
   qcclRounding_t rounding = qcclRoundNearest;
   int blockElems = 256;
   std::uint64_t quantMinBytes = 0;  // the threshold below which the library takes the exact path
@@ -27,6 +30,7 @@ struct Options {
   int ranks = 0;  // 0: not given
   Carrier carrier = Carrier::automatic;
   int root = 0;
+  Against against = Against::none;
 
   std::size_t minBytes = 1024;
   std::size_t maxBytes = std::size_t{64} << 20;
@@ -46,6 +50,7 @@ struct Options {
 };
 
 const char* dataKindName(DataKind kind);
+const char* againstName(Against against);
 
 // Throws ToolError for a bad command line. nothing: the help was asked for and printed.
 std::optional<Options> parseOptions(int argc, char** argv);

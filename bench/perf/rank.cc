@@ -38,6 +38,12 @@ std::vector<std::uint64_t> Rank::gather(std::uint64_t mine) {
   return all;
 }
 
+std::vector<char> Rank::gather(std::span<const char> mine) {
+  std::vector<char> all(mine.size() * static_cast<std::size_t>(size_));
+  check(qcclAllGather(mine.data(), all.data(), mine.size(), qcclInt8, comm(), nullptr), "qcclAllGather", comm());
+  return all;
+}
+
 qcclConfig_t configOf(const Options& options, const char* transport) {
   qcclConfig_t config = QCCL_CONFIG_INITIALIZER;
   config.name = "qccl-perf";
@@ -45,6 +51,7 @@ qcclConfig_t configOf(const Options& options, const char* transport) {
   config.quant.codec = options.codec;
   config.quant.blockElems = options.blockElems;
   config.quant.algorithm = options.algorithm;
+  config.quant.scale = options.scale;
   config.quant.rounding = options.rounding;
   config.quant.seed = options.seed;
   config.quant.minBytes = options.quantMinBytes;

@@ -38,6 +38,7 @@ class Rank {
   // Every rank's values, in the order of ranks.
   std::vector<double> gather(std::span<const double> mine);
   std::vector<std::uint64_t> gather(std::uint64_t mine);
+  std::vector<char> gather(std::span<const char> mine);
 
   // The rank ended well: the destructor destroys instead of aborting.
   void finish() { finished_ = true; }

@@ -13,6 +13,7 @@
 
 #include "common/api.hpp"
 #include "perf/benchmark.hpp"
+#include "perf/peer.hpp"
 #include "perf/rank.hpp"
 #include "perf/report.hpp"
 
@@ -25,10 +26,12 @@ constexpr int kDefaultRanks = 2;
 std::uint64_t runRank(const Options& options, std::vector<qcclComm_t> comms, const char* transport) {
   Rank rank(std::move(comms));
   std::unique_ptr<Report> report;
-  if (rank.index() == 0) report = std::make_unique<Report>(options, transport, rank.size());
-  const std::uint64_t failures =
-      runBenchmark(options, rank, [&](const Measurement& outOfPlace, const Measurement* inPlace) { report->add(outOfPlace, inPlace); });
+  const std::unique_ptr<Peer> peer = makePeer(options, rank);
+  if (rank.index() == 0) report = std::make_unique<Report>(options, transport, rank.size(), peer ? peer->description() : "");
+  const std::uint64_t failures = runBenchmark(
+      options, rank, peer.get(), [&](const Measurement& outOfPlace, const Measurement* inPlace) { report->add(outOfPlace, inPlace); });
   if (report) report->finish(failures);
+  if (peer) peer->finish();
   rank.finish();
   return failures;
 }
@@ -91,6 +94,7 @@ int runProcess(const Options& options, const qcclLaunchInfo_t& launch) {
 int runRanks(const Options& options, char** argv) {
   qcclLaunchInfo_t launch;
   check(qcclLaunchGetInfo(&launch), "qcclLaunchGetInfo");
+  requirePeer(options, launch.launcher);
   const bool launched = std::string(launch.launcher) != "none";
   if (launched && options.ranks != 0 && options.ranks != launch.size) {
     throw ToolError("--ranks " + std::to_string(options.ranks) + ": " + launch.launcher + " has started " + std::to_string(launch.size) +

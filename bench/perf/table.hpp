@@ -8,8 +8,8 @@
 
 namespace qccl::bench {
 
-// What the run is, and the names of the columns.
-std::string tableHead(const Options& options, const char* transport, int ranks);
+// What the run is, and the names of the columns. `against` describes the library that is compared with; empty without one.
+std::string tableHead(const Options& options, const char* transport, int ranks, const std::string& against);
 std::string tableRow(const Options& options, const Measurement& outOfPlace, const Measurement* inPlace);
 std::string tableFoot(const Options& options, std::uint64_t failures, double busbwSum, std::size_t measurements);
 

@@ -18,31 +18,71 @@ using Clock = std::chrono::steady_clock;
 constexpr std::uint64_t kFewestIterations = 5;
 constexpr std::uint64_t kMostIterations = 20000;
 
-// Makes the calls and notes how long each took on this rank, in microseconds.
+struct Samples {
+  std::vector<double> qccl;  // microseconds
+  std::vector<double> peer;  // empty without one
+};
+
+// Makes the calls and notes how long each took on this rank.
 class Loop {
  public:
-  Loop(const Options& options, const Shape& shape, const Operands& operands, Rank& rank)
-      : options_(options), shape_(shape), operands_(operands), rank_(rank), refillEvery_(callsBetweenRefills(options, rank.size())) {}
+  Loop(const Options& options, const Shape& shape, const Operands& operands, Rank& rank, Peer* peer)
+      : options_(options),
+        shape_(shape),
+        operands_(operands),
+        rank_(rank),
+        peer_(peer),
+        refillEvery_(callsBetweenRefills(options, rank.size())) {}
 
-  std::vector<double> run(std::uint64_t iterations) {
-    std::vector<double> microseconds(iterations);
+  Samples run(std::uint64_t iterations) {
+    Samples samples;
+    callsSinceRefill_ = refillEvery_;
     for (std::uint64_t i = 0; i < iterations; ++i) {
-      if (operands_.refillTo != nullptr && i % refillEvery_ == 0) std::memcpy(operands_.refillTo, operands_.send, operands_.refillBytes);
-      const Clock::time_point start = Clock::now();
-      const char* send = operands_.inPlace ? operands_.refillTo : operands_.send;
-      runCollective(options_, shape_, send, operands_.recv, rank_.index(), rank_.size(), rank_.comm());
-      microseconds[i] = std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+      const bool peerFirst = peer_ != nullptr && i % 2 == 1;
+      if (peerFirst) samples.peer.push_back(timePeer());
+      samples.qccl.push_back(timeQccl());
+      if (peer_ != nullptr && !peerFirst) samples.peer.push_back(timePeer());
     }
-    return microseconds;
+    return samples;
   }
 
  private:
+  double timeQccl() {
+    return time(
+        [&](const char* send) { runCollective(options_, shape_, send, operands_.recv, rank_.index(), rank_.size(), rank_.comm()); });
+  }
+
+  double timePeer() {
+    return time([&](const char* send) { peer_->run(shape_, send, operands_.recv, operands_.inPlace); });
+  }
+
+  template <typename Call>
+  double time(const Call& call) {
+    if (operands_.refillTo != nullptr && callsSinceRefill_ >= refillEvery_) {
+      std::memcpy(operands_.refillTo, operands_.send, operands_.refillBytes);
+      callsSinceRefill_ = 0;
+    }
+    ++callsSinceRefill_;
+    const char* send = operands_.inPlace ? operands_.refillTo : operands_.send;
+    const Clock::time_point start = Clock::now();
+    call(send);
+    return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+  }
+
   const Options& options_;
   const Shape& shape_;
   const Operands& operands_;
   Rank& rank_;
+  Peer* peer_;
   std::size_t refillEvery_;
+  std::size_t callsSinceRefill_ = 0;
 };
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+  return values[values.size() / 2];
+}
 
 // Each iteration's slowest rank.
 std::vector<double> slowest(const std::vector<double>& all, std::size_t iterations) {
@@ -75,18 +115,20 @@ std::size_t callsBetweenRefills(const Options& options, int ranks) {
   return static_cast<std::size_t>(std::max(1.0, std::floor(bits / std::log2(ranks))));
 }
 
-Timing timeCollective(const Options& options, const Shape& shape, const Operands& operands, Rank& rank) {
-  Loop loop(options, shape, operands, rank);
-  std::vector<double> warm = loop.run(static_cast<std::uint64_t>(std::max(1, options.warmup)));
+Timings timeCollective(const Options& options, const Shape& shape, const Operands& operands, Rank& rank, Peer* peer) {
+  Loop loop(options, shape, operands, rank, peer);
+  const Samples warm = loop.run(static_cast<std::uint64_t>(std::max(1, options.warmup)));
   // Rank 0 decides for all: how many of its median warm calls fit into the time.
-  std::nth_element(warm.begin(), warm.begin() + static_cast<std::ptrdiff_t>(warm.size() / 2), warm.end());
-  const double fit = options.seconds * 1e6 / std::max(0.1, warm[warm.size() / 2]);
+  const double fit = options.seconds * 1e6 / std::max(0.1, median(warm.qccl) + median(warm.peer));
   const std::uint64_t automatic =
       static_cast<std::uint64_t>(std::clamp(fit, static_cast<double>(kFewestIterations), static_cast<double>(kMostIterations)));
   const std::uint64_t iterations = rank.agree(options.iterations > 0 ? static_cast<std::uint64_t>(options.iterations) : automatic);
   rank.barrier();
-  const std::vector<double> mine = loop.run(iterations);
-  return summarize(slowest(rank.gather(mine), iterations));
+  const Samples mine = loop.run(iterations);
+  Timings timings;
+  timings.qccl = summarize(slowest(rank.gather(mine.qccl), iterations));
+  if (peer != nullptr) timings.peer = summarize(slowest(rank.gather(mine.peer), iterations));
+  return timings;
 }
 
 }  // namespace qccl::bench

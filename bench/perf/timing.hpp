@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 
 #include "perf/collective.hpp"
 #include "perf/measurement.hpp"
 #include "perf/options.hpp"
+#include "perf/peer.hpp"
 #include "perf/rank.hpp"
 
 namespace qccl::bench {
@@ -19,10 +21,16 @@ struct Operands {
   std::size_t refillBytes = 0;
 };
 
+struct Timings {
+  Timing qccl;
+  std::optional<Timing> peer;
+};
+
 // Calls back to back, as nccl-tests does, and takes the time of every call on every rank. An in-place reduction feeds its result back in;
-// its input is restored, outside the time taken, before sums leave the range of the data type. Collective: all ranks agree on the number of
-// iterations.
-Timing timeCollective(const Options& options, const Shape& shape, const Operands& operands, Rank& rank);
+// its input is restored, outside the time taken, before sums leave the range of the data type. With a peer both libraries take turns, call
+// by call, and change places in every round (q p p q q p ...), so that each follows itself as often as the other. Collective: all ranks
+// agree on the number of iterations.
+Timings timeCollective(const Options& options, const Shape& shape, const Operands& operands, Rank& rank, Peer* peer);
 
 // After this many in-place calls the values of ordinary data may be near the end of the type's range.
 std::size_t callsBetweenRefills(const Options& options, int ranks);

@@ -118,7 +118,8 @@ typedef enum {
   qcclAlgoTwoshot = 2,
   qcclAlgoRing = 3,
   qcclAlgoTree = 4,
-  qcclNumAlgos = 5
+  qcclAlgoHier = 5,
+  qcclNumAlgos = 6
 } qcclAlgo_t;
 
 typedef enum {
@@ -151,10 +152,12 @@ typedef struct {
   uint64_t seed;     /* of stochastic rounding; UINT64_MAX: default 0 */
   uint64_t minBytes; /* a call with fewer bytes of input per rank than this takes the exact path; UINT64_MAX: default 16 KiB */
   int scale;         /* qcclScale_t; default float32 */
+  int ranksPerHost;  /* of algorithm hier, for which rank = host * ranksPerHost + index on the host; 0, the default: as the ranks found it
+                        when they joined */
 } qcclQuantConfig_t;
 
 #define QCCL_QUANT_CONFIG_INITIALIZER \
-  { QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX, QCCL_UNDEF_INT }
+  { QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX, QCCL_UNDEF_INT, QCCL_UNDEF_INT }
 
 /* Configuration of a communicator. Always start from QCCL_CONFIG_INITIALIZER; `size`, `magic` and `version` make old programs work with new
  * libraries. */
@@ -318,7 +321,8 @@ QCCL_API qcclResult_t qcclGetAlgorithmInfo(int index, qcclAlgoInfo_t* info);
 /* *factor so that, in an all-reduce with this algorithm and codec over nranks ranks, every element satisfies
  * |result - exact sum| <= *factor * sum over ranks r of max|x_r| over the element's block, apart from the rounding of the result to the
  * data type (derivation: docs/numerics.md). */
-QCCL_API qcclResult_t qcclGetErrorBound(qcclAlgo_t algorithm, qcclCodec_t codec, qcclRounding_t rounding, int nranks, double* factor);
+QCCL_API qcclResult_t qcclGetErrorBound(qcclAlgo_t algorithm, qcclCodec_t codec, qcclScale_t scale, qcclRounding_t rounding, int nranks,
+                                        double* factor);
 
 typedef struct {
   const char* name;         /* the environment variable, "QCCL_TIMEOUT_MS" */

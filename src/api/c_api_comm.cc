@@ -19,9 +19,15 @@ qcclComm_t makeCommunicator(transport::Membership membership, const collectives:
   return registerCommunicator(std::move(comm));
 }
 
+// Before any rank connects: each finds out by itself.
+void checkSize(const char* function, int nranks) {
+  if (nranks < 1 || nranks > collectives::kMaxRanks)
+    fail(qcclInvalidArgument, function, ": nranks = ", nranks, " must be from 1 to ", collectives::kMaxRanks);
+}
+
 void initRank(qcclComm_t* comm, int nranks, const qcclUniqueId& id, int rank, const qcclConfig_t* userConfig) {
   requireNonNull(comm, "qcclCommInitRank", "comm");
-  if (nranks < 1) fail(qcclInvalidArgument, "qcclCommInitRank: nranks = ", nranks, " must be at least 1");
+  checkSize("qcclCommInitRank", nranks);
   if (rank < 0 || rank >= nranks)
     fail(qcclInvalidArgument, "qcclCommInitRank: rank = ", rank, " must be from 0 to nranks - 1 = ", nranks - 1);
   submitTask([comm, nranks, id, rank, config = resolveConfig(userConfig)] {
@@ -32,7 +38,7 @@ void initRank(qcclComm_t* comm, int nranks, const qcclUniqueId& id, int rank, co
 // Each rank joins on a thread of its own: they wait for one another.
 void initAll(qcclComm_t* comms, int nranks, const int* devices, const qcclConfig_t* userConfig) {
   requireNonNull(comms, "qcclCommInitAll", "comms");
-  if (nranks < 1) fail(qcclInvalidArgument, "qcclCommInitAll: nranks = ", nranks, " must be at least 1");
+  checkSize("qcclCommInitAll", nranks);
   if (devices != nullptr) fail(qcclInvalidArgument, "qcclCommInitAll: devices must be NULL: this build works on host memory");
   const CommConfig config = resolveConfig(userConfig);
   std::vector<qcclComm_t> made(static_cast<std::size_t>(nranks));

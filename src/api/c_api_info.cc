@@ -88,17 +88,24 @@ qcclResult_t qcclGetAlgorithmInfo(int index, qcclAlgoInfo_t* info) {
   });
 }
 
-qcclResult_t qcclGetErrorBound(qcclAlgo_t algorithm, qcclCodec_t codec, qcclRounding_t rounding, int nranks, double* factor) {
+qcclResult_t qcclGetErrorBound(qcclAlgo_t algorithm, qcclCodec_t codec, qcclScale_t scale, qcclRounding_t rounding, int nranks,
+                               double* factor) {
   return guard([&] {
     requireNonNull(factor, "qcclGetErrorBound", "factor");
     if (nranks < 1) qccl::fail(qcclInvalidArgument, "qcclGetErrorBound: nranks = ", nranks, " must be at least 1");
     if (qccl::enumName(qcclEnumCodec, codec) == nullptr)
       qccl::fail(qcclInvalidArgument, "qcclGetErrorBound: codec ", static_cast<int>(codec), " is unknown");
+    if (qccl::enumName(qcclEnumScale, scale) == nullptr)
+      qccl::fail(qcclInvalidArgument, "qcclGetErrorBound: scale ", static_cast<int>(scale), " is unknown");
     if (qccl::enumName(qcclEnumRounding, rounding) == nullptr) {
       qccl::fail(qcclInvalidArgument, "qcclGetErrorBound: rounding ", static_cast<int>(rounding), " is unknown");
     }
-    const int quantizations = nranks == 1 ? 0 : qccl::collectives::algorithmRow(algorithm).quantizations(nranks);
-    *factor = qccl::collectives::errorBoundFactor(quantizations, codec, rounding);
+    const int quantizations = nranks == 1 ? 0 : qccl::collectives::algorithmRow(algorithm).quantizations({nranks, 0});
+    qccl::collectives::Quantization quant;
+    quant.codec = codec;
+    quant.scale = scale;
+    quant.rounding = rounding;
+    *factor = qccl::collectives::errorBoundFactor(quantizations, quant);
   });
 }
 

@@ -54,8 +54,10 @@ CommConfig resolveConfig(const qcclConfig_t* userConfig) {
   collectives::QuantDefaults environment;
   environment.quant.codec = static_cast<qcclCodec_t>(result.settings.codec);
   environment.quant.blockElems = static_cast<std::size_t>(result.settings.blockElems);
+  environment.quant.scale = static_cast<qcclScale_t>(result.settings.scale);
   environment.quant.algorithm = static_cast<qcclAlgo_t>(result.settings.algorithm);
   environment.quant.rounding = static_cast<qcclRounding_t>(result.settings.rounding);
+  environment.quant.ranksPerHost = result.settings.ranksPerHost;
   environment.minBytes = result.settings.minBytes;
 
   collectives::CommunicatorOptions& options = result.options;

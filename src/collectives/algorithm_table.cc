@@ -5,34 +5,50 @@
 #include "collectives/tree_shape.hpp"
 #include "core/error.hpp"
 #include "core/types.hpp"
+#include "quant/precision.hpp"
 
 namespace qccl::collectives {
 
+namespace {
+
+using Ranks = RankLayout;
+
+int one(const Ranks&) { return 1; }
+int two(const Ranks&) { return 2; }
+int size(const Ranks& ranks) { return ranks.size; }
+
+int hierQuantizations(const Ranks& ranks) { return ranks.hosts() == 1 || ranks.ranksPerHost == 1 ? 2 : 3; }
+
+}  // namespace
+
 const std::vector<AlgorithmRow>& algorithmTable() {
-  static const auto one = [](int) { return 1; };
-  static const auto two = [](int) { return 2; };
-  static const auto size = [](int ranks) { return ranks; };
   static const std::vector<AlgorithmRow> table = {
       {{qcclAlgoOneshot, "oneshot", "every rank sends its codes to all; each adds the codes of all ranks in rank order", "(W-1) N b", "1",
         "small messages; any size at W = 2"},
        one,
        one,
-       oneshotSchedule},
+       [](int rank, const Ranks& ranks) { return oneshotSchedule(rank, ranks.size); }},
       {{qcclAlgoTwoshot, "twoshot", "all-to-all of chunks, local FP32 sum by the chunk's owner, one requantization, all-gather",
         "2 (W-1)/W N b", "2", "the precise default for large messages"},
        two,
        size,
-       twoshotSchedule},
+       [](int rank, const Ranks& ranks) { return twoshotSchedule(rank, ranks.size); }},
       {{qcclAlgoRing, "ring", "W-1 hops of decode, FP32 add, encode between neighbours; then the codes of the sums travel round",
         "2 (W-1)/W N b", "W", "networks where only neighbours have good links"},
        size,
        size,
-       ringSchedule},
+       [](int rank, const Ranks& ranks) { return ringSchedule(rank, ranks.size); }},
       {{qcclAlgoTree, "tree", "partial sums go up two mirrored binary trees with half of the message each, results come down",
         "about 2 N b at an inner rank", "ceil(log2 W) + 1", "latency at large W"},
-       [](int ranks) { return treeHeight(ranks) + 1; },
+       [](const Ranks& ranks) { return treeHeight(ranks.size) + 1; },
        two,
-       treeSchedule},
+       [](int rank, const Ranks& ranks) { return treeSchedule(rank, ranks.size); }},
+      {{qcclAlgoHier, "hier", "twoshot inside each host, twoshot of the hosts' partial sums between them, the result's codes to all",
+        "2 (W-1)/W N b, of which 2 (H-1)/W N b leave the host (H hosts)", "3", "several hosts with several ranks each"},
+       hierQuantizations,
+       size,
+       [](int rank, const Ranks& ranks) { return hierSchedule(rank, ranks.size, ranks.ranksPerHost); },
+       /*needsHosts=*/true},
   };
   return table;
 }
@@ -45,12 +61,10 @@ const AlgorithmRow& algorithmRow(qcclAlgo_t algorithm) {
        enumNames(qcclEnumAlgo));
 }
 
-double errorBoundFactor(int quantizations, qcclCodec_t codec, qcclRounding_t rounding) {
-  if (codec == qcclCodecNone) return 0.0;
-  // Half a step to nearest, a whole step when rounding is stochastic; 2^-14 covers the FP32 rounding of x * 127 / a and of q * a / 127, at
-  // most 127 units of 2^-23 each.
-  const double step = (rounding == qcclRoundNearest ? 0.5 : 1.0) / 127.0 * (1.0 + 0x1p-14);
-  return std::pow(1.0 + step, quantizations) - 1.0;
+double errorBoundFactor(int quantizations, const Quantization& quant) {
+  if (quant.codec == qcclCodecNone) return 0.0;
+  const double each = quant::largestError(quant.format(), quant.rounding == qcclRoundStochastic);
+  return std::pow(1.0 + each, quantizations) - 1.0;
 }
 
 }  // namespace qccl::collectives

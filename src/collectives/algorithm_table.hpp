@@ -5,17 +5,21 @@
 
 #include <vector>
 
+#include "collectives/rank_layout.hpp"
+#include "collectives/call.hpp"
 #include "collectives/schedule.hpp"
 
 namespace qccl::collectives {
 
 struct AlgorithmRow {
   qcclAlgoInfo_t info;
-  // How often the value of one element is quantized on its way, at most.
-  int (*quantizations)(int size);
+  // How often the value of one element is quantized on its way, at most. Where that depends on a layout which is not known: for the worst.
+  int (*quantizations)(const RankLayout& ranks);
   // Chunks that the message is cut into.
-  int (*chunks)(int size);
-  Schedule (*schedule)(int rank, int size);
+  int (*chunks)(const RankLayout& ranks);
+  Schedule (*schedule)(int rank, const RankLayout& ranks);
+  // Whether it can run only if it is known how the ranks lie on hosts.
+  bool needsHosts = false;
 };
 
 const std::vector<AlgorithmRow>& algorithmTable();
@@ -26,6 +30,6 @@ const AlgorithmRow& algorithmRow(qcclAlgo_t algorithm);
 // The factor of qcclGetErrorBound: q quantizations in a row, each wrong by at most e times the largest magnitude of what it codes, are
 // together wrong by at most
 // ((1 + e)^q - 1) times the sum over ranks of the largest magnitudes (docs/numerics.md derives it).
-double errorBoundFactor(int quantizations, qcclCodec_t codec, qcclRounding_t rounding);
+double errorBoundFactor(int quantizations, const Quantization& quant);
 
 }  // namespace qccl::collectives

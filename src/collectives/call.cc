@@ -28,9 +28,11 @@ std::string describe(const Announcement& a) {
   if (a.codec != qcclCodecNone) {
     text +=
         strCat(", codec=", nameOf(qcclEnumCodec, a.codec), ", block=", a.blockElems, ", rounding=", nameOf(qcclEnumRounding, a.rounding));
+    if (a.scale != qcclScaleFloat32) text += ", scale=" + nameOf(qcclEnumScale, a.scale);
     if (a.rounding == qcclRoundStochastic) text += strCat(", seed=", a.seed);
   }
   if (a.algorithm != qcclAlgoAuto) text += strCat(", algorithm=", nameOf(qcclEnumAlgo, a.algorithm));
+  if (a.ranksPerHost > 0) text += strCat(", ranks per host=", a.ranksPerHost);
   return text + ")";
 }
 
@@ -48,9 +50,11 @@ Announcement announce(const Call& call, std::uint64_t sequence) {
   a.root = call.root;
   a.codec = call.quant.codec;
   a.blockElems = quantized ? static_cast<std::int32_t>(call.quant.blockElems) : 0;
+  a.scale = quantized ? static_cast<std::int32_t>(call.quant.scale) : 0;
   a.algorithm = call.quant.algorithm;
   a.rounding = quantized ? static_cast<std::int32_t>(call.quant.rounding) : 0;
   a.seed = quantized && call.quant.rounding == qcclRoundStochastic ? call.quant.seed : 0;
+  a.ranksPerHost = call.quant.algorithm == qcclAlgoHier ? call.quant.ranksPerHost : 0;
   return a;
 }
 

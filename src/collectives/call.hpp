@@ -7,15 +7,22 @@
 #include <cstdint>
 #include <string>
 
+#include "quant/wire_format.hpp"
+
 namespace qccl::collectives {
 
 // What quantization a call will really use: nothing undefined, nothing impossible.
 struct Quantization {
   qcclCodec_t codec = qcclCodecNone;
+  qcclScale_t scale = qcclScaleFloat32;
   std::size_t blockElems = 256;
   qcclAlgo_t algorithm = qcclAlgoAuto;  // auto for collectives with one algorithm
   qcclRounding_t rounding = qcclRoundNearest;
   std::uint64_t seed = 0;
+  int ranksPerHost = 0;  // of algorithm hier
+
+  // Unless codec is none.
+  quant::PackedFormat format() const { return {codec, scale, blockElems}; }
 };
 
 struct Call {
@@ -47,7 +54,8 @@ struct Announcement {
   std::int32_t blockElems;
   std::int32_t algorithm;
   std::int32_t rounding;
-  std::uint64_t reserved;
+  std::int32_t ranksPerHost;
+  std::int32_t scale;
 
   bool operator==(const Announcement&) const = default;
 };

@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "collectives/algorithm_table.hpp"
-#include "collectives/message_tag.hpp"
 #include "core/backoff.hpp"
 #include "core/log.hpp"
 #include "core/types.hpp"
@@ -42,10 +41,10 @@ Communicator::Communicator(transport::Membership membership, CommunicatorOptions
       size_(membership.control->size()),
       options_(std::move(options)),
       membership_(std::move(membership)),
+      layout_(layoutOf(membership_.hosts)),
       sendNumbers_(static_cast<std::size_t>(size_)),
       recvNumbers_(static_cast<std::size_t>(size_)) {
-  if (size_ > kMaxRanks)
-    fail(qcclInvalidArgument, "a communicator of ", size_, " ranks was asked for; at most ", kMaxRanks, " are possible");
+  QCCL_CHECK(size_ <= kMaxRanks && layout_.size == size_);
 }
 
 Call Communicator::prepare(Call call, const qcclQuantConfig_t* config) const {
@@ -68,16 +67,22 @@ Call Communicator::prepare(Call call, const qcclQuantConfig_t* config) const {
   if (call.count > 0 && readsInput && call.input == nullptr) fail(qcclInvalidArgument, name, ": sendbuff is NULL; pass a host buffer");
   if (call.count > 0 && writesOutput && call.output == nullptr) fail(qcclInvalidArgument, name, ": recvbuff is NULL; pass a host buffer");
 
-  const QuantDefaults wanted = config != nullptr ? resolve(*config, options_.quant) : options_.quant;
-  const bool requested = config != nullptr && config->codec != QCCL_UNDEF_INT && config->codec != qcclCodecNone;
-  call.quant = choose(call.coll, call.count, call.dtype, call.op, size_, wanted, requested).quant;
+  call.quant = chooseFor(call, config).quant;
   return call;
 }
+
+Choice Communicator::chooseFor(const Call& call, const qcclQuantConfig_t* config) const {
+  const QuantDefaults wanted = config != nullptr ? resolve(*config, options_.quant) : options_.quant;
+  const bool requested = config != nullptr && config->codec != QCCL_UNDEF_INT && config->codec != qcclCodecNone;
+  return choose(call.coll, call.count, call.dtype, call.op, layout_, wanted, requested);
+}
+
+RankLayout Communicator::layoutFor(const Call& call) const { return {size_, call.quant.ranksPerHost}; }
 
 Schedule Communicator::scheduleFor(const Call& call) const {
   switch (call.coll) {
     case qcclCollAllReduce:
-      return algorithmRow(call.quant.algorithm).schedule(rank_, size_);
+      return algorithmRow(call.quant.algorithm).schedule(rank_, layoutFor(call));
     case qcclCollReduceScatter:
       return call.quant.algorithm == qcclAlgoRing ? reduceScatterRingSchedule(rank_, size_) : reduceScatterDirectSchedule(rank_, size_);
     case qcclCollAllGather:
@@ -100,7 +105,7 @@ Partition Communicator::partitionFor(const Call& call) const {
     case qcclCollAllReduce: {
       // On the exact path chunks are cut at multiples of 64 elements, which keeps every type's chunks aligned to cache lines.
       const std::size_t blockElems = call.quant.codec == qcclCodecNone ? 64 : call.quant.blockElems;
-      return Partition::even(call.count, algorithmRow(call.quant.algorithm).chunks(size_), blockElems);
+      return Partition::even(call.count, algorithmRow(call.quant.algorithm).chunks(layoutFor(call)), blockElems);
     }
     default:
       return Partition::even(call.count, 1, 64);
@@ -111,10 +116,7 @@ qcclPlan_t Communicator::explain(const Call& call, const qcclQuantConfig_t* conf
   if (call.coll != qcclCollAllReduce && call.coll != qcclCollReduceScatter) {
     fail(qcclInvalidArgument, "qcclCommExplain: only allreduce and reducescatter have choices; the other collectives are always exact");
   }
-  const QuantDefaults wanted = config != nullptr ? resolve(*config, options_.quant) : options_.quant;
-  const bool requested = config != nullptr && config->codec != QCCL_UNDEF_INT && config->codec != qcclCodecNone;
-  const Choice choice = choose(call.coll, call.count, call.dtype, call.op, size_, wanted, requested);
-
+  const Choice choice = chooseFor(call, config);
   Call chosen = call;
   chosen.quant = choice.quant;
   qcclPlan_t plan{};
@@ -130,9 +132,9 @@ qcclPlan_t Communicator::explain(const Call& call, const qcclQuantConfig_t* conf
     plan.exactWireBytes = scheduledWireBytes(schedule, partition, exact);
     // The direct reduce-scatter quantizes once; that by ring at each of its size - 1 hops.
     int quantizations = 1;
-    if (call.coll == qcclCollAllReduce) quantizations = algorithmRow(choice.quant.algorithm).quantizations(size_);
+    if (call.coll == qcclCollAllReduce) quantizations = algorithmRow(choice.quant.algorithm).quantizations(layoutFor(chosen));
     if (call.coll == qcclCollReduceScatter && choice.quant.algorithm == qcclAlgoRing) quantizations = size_ - 1;
-    plan.errorBound = errorBoundFactor(quantizations, choice.quant.codec, choice.quant.rounding);
+    plan.errorBound = errorBoundFactor(quantizations, choice.quant);
   }
   std::snprintf(plan.reason, sizeof(plan.reason), "%s", choice.reason.c_str());
   return plan;
@@ -143,27 +145,28 @@ void Communicator::copyOwn(const Call& call) {
   if (call.count > 0 && call.input != call.output) std::memmove(call.output, call.input, call.count * typeSize(call.dtype));
 }
 
-template <typename Body>
-void Communicator::guarded(const std::string& what, Body body) {
+template <typename Describe, typename Body>
+void Communicator::guarded(Describe what, Body body) {
   const Exclusive exclusive(*this);
   std::string reason;
   if (const qcclResult_t code = asyncError(&reason); code != qcclSuccess) throw Error(code, reason);
   try {
     body();
   } catch (const Error& error) {
-    if (aborted_) throw Error(qcclInvalidUsage, strCat(what, " ended because this rank aborted communicator ", name()));
+    if (aborted_) throw Error(qcclInvalidUsage, strCat(what(), " ended because this rank aborted communicator ", name()));
     if (!membership_.control->failed()) membership_.control->fail({error.code(), rank_, error.what()});
     log(LogLevel::warn, "rank ", rank_, " of ", name(), ": ", error.what());
     throw;
   } catch (const std::exception& error) {
     // Out of memory, say: the others must not wait for this rank.
-    membership_.control->fail({qcclSystemError, rank_, strCat("rank ", rank_, " failed in ", what, ": ", error.what())});
+    membership_.control->fail({qcclSystemError, rank_, strCat("rank ", rank_, " failed in ", what(), ": ", error.what())});
     throw;
   }
 }
 
 void Communicator::run(const Call& call) {
-  guarded(describe(call), [&] {
+  const auto what = [&] { return describe(call); };
+  guarded(what, [&] {
     const std::uint64_t sequence = ++sequence_;
     const std::size_t elems = messageElems(call, size_);
     ExecutionCounts counts;
@@ -201,7 +204,8 @@ void Communicator::checkPointToPoint(const PointToPoint& operation) const {
 }
 
 void Communicator::runPointToPoint(std::span<const PointToPoint> operations) {
-  guarded("a group of sends and receives", [&] {
+  const auto what = [] { return "a group of sends and receives"; };
+  guarded(what, [&] {
     exchange(operations);
     counters_.calls += operations.size();
     for (const PointToPoint& operation : operations) {

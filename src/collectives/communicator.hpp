@@ -14,11 +14,15 @@
 #include <vector>
 
 #include "collectives/executor.hpp"
+#include "collectives/message_tag.hpp"
 #include "collectives/selector.hpp"
 #include "collectives/staging.hpp"
 #include "transport/membership.hpp"
 
 namespace qccl::collectives {
+
+// No collective cuts a message into more chunks than there are ranks, and a message's tag has room for this many.
+inline constexpr int kMaxRanks = kMaxChunks;
 
 struct CommunicatorOptions {
   std::string name;
@@ -36,6 +40,7 @@ struct PointToPoint {
 
 class Communicator {
  public:
+  // Of at most kMaxRanks ranks.
   Communicator(transport::Membership membership, CommunicatorOptions options);
 
   int rank() const { return rank_; }
@@ -71,9 +76,12 @@ class Communicator {
  private:
   class Exclusive;
 
-  template <typename Body>
-  void guarded(const std::string& what, Body body);
+  // Runs body() alone, and after a failure of it ends the communicator on every rank. what() names the operation, for that case only.
+  template <typename Describe, typename Body>
+  void guarded(Describe what, Body body);
+  Choice chooseFor(const Call& call, const qcclQuantConfig_t* config) const;
   void copyOwn(const Call& call);
+  RankLayout layoutFor(const Call& call) const;
   Schedule scheduleFor(const Call& call) const;
   Partition partitionFor(const Call& call) const;
   void exchange(std::span<const PointToPoint> operations);
@@ -82,6 +90,7 @@ class Communicator {
   const int size_;
   const CommunicatorOptions options_;
   transport::Membership membership_;
+  const RankLayout layout_;  // as found when the ranks joined
   StagingMemory staging_;
   std::uint64_t sequence_ = 0;
   std::vector<std::uint64_t> sendNumbers_;  // point-to-point operations so far, by peer

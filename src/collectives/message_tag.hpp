@@ -17,7 +17,7 @@
 namespace qccl::collectives {
 
 inline constexpr std::uint64_t kMaxTiles = std::uint64_t{1} << 16;
-inline constexpr int kMaxRanks = 1 << 11;
+inline constexpr int kMaxChunks = 1 << 11;
 
 namespace tag_kind {
 inline constexpr std::uint64_t kAnnouncement = std::uint64_t{1} << 46;
@@ -31,7 +31,7 @@ inline transport::Tag announcementTag(std::uint64_t sequence) { return tag_kind:
 inline transport::Tag pointToPointTag(std::uint64_t number) { return tag_kind::kPointToPoint | (number & tag_kind::kNumberMask); }
 
 inline transport::Tag dataTag(std::uint64_t fingerprint, std::uint64_t tile, Phase phase, int chunk) {
-  QCCL_CHECK(tile < kMaxTiles && chunk >= 0 && chunk < kMaxRanks);
+  QCCL_CHECK(tile < kMaxTiles && chunk >= 0 && chunk < kMaxChunks);
   return tag_kind::kData | (fingerprint & 0x3ffff) << 28 | tile << 12 | static_cast<std::uint64_t>(phase) << 11 |
          static_cast<std::uint64_t>(chunk);
 }

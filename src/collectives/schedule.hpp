@@ -47,6 +47,7 @@ Schedule oneshotSchedule(int rank, int size);
 Schedule twoshotSchedule(int rank, int size);
 Schedule ringSchedule(int rank, int size);
 Schedule treeSchedule(int rank, int size);
+Schedule hierSchedule(int rank, int size, int ranksPerHost);  // ranksPerHost divides size
 
 // The others.
 Schedule reduceScatterDirectSchedule(int rank, int size);

@@ -1,5 +1,6 @@
 #include "collectives/selector.hpp"
 
+#include "collectives/algorithm_table.hpp"
 #include "core/error.hpp"
 #include "core/types.hpp"
 #include "quant/wire_format.hpp"
@@ -21,7 +22,21 @@ std::string obstacle(qcclColl_t coll, qcclDataType_t dtype, qcclRedOp_t op) {
   return "";
 }
 
-void chooseAlgorithm(qcclColl_t coll, std::size_t bytes, int size, Choice* choice) {
+// Why `algorithm` cannot run over these ranks; empty if it can.
+std::string obstacle(qcclAlgo_t algorithm, const RankLayout& ranks) {
+  if (!algorithmRow(algorithm).needsHosts) return "";
+  if (ranks.ranksPerHost == 0) {
+    return "the ranks do not lie on hosts as rank = host * ranksPerHost + index, with equally many on each; number them so, or set "
+           "ranksPerHost (QCCL_RANKS_PER_HOST)";
+  }
+  if (ranks.size % ranks.ranksPerHost != 0) {
+    return strCat("ranksPerHost = ", ranks.ranksPerHost, " does not divide the ", ranks.size,
+                  " ranks of the communicator; set a divisor, or 0 for the layout that the ranks found");
+  }
+  return "";
+}
+
+void chooseAlgorithm(qcclColl_t coll, std::size_t bytes, const RankLayout& ranks, Choice* choice) {
   if (coll == qcclCollReduceScatter) {
     if (choice->quant.algorithm != qcclAlgoRing) choice->quant.algorithm = qcclAlgoAuto;
     return;
@@ -31,19 +46,25 @@ void chooseAlgorithm(qcclColl_t coll, std::size_t bytes, int size, Choice* choic
     return;
   }
   if (choice->quant.algorithm != qcclAlgoAuto) {
+    if (const std::string why = obstacle(choice->quant.algorithm, ranks); !why.empty()) {
+      fail(qcclInvalidArgument, "algorithm ", enumName(qcclEnumAlgo, choice->quant.algorithm), " was requested, but ", why);
+    }
     choice->reason += "; the algorithm is as configured";
     return;
   }
   const bool quantized = choice->quant.codec != qcclCodecNone;
-  if (quantized && size == 2) {
+  if (quantized && ranks.size == 2) {
     choice->quant.algorithm = qcclAlgoOneshot;
     choice->reason += "; oneshot: between two ranks it sends no more than the others and quantizes once";
-  } else if (bytes <= kOneshotMaxBytes && size <= kOneshotMaxRanks) {
+  } else if (bytes <= kOneshotMaxBytes && ranks.size <= kOneshotMaxRanks) {
     choice->quant.algorithm = qcclAlgoOneshot;
     choice->reason += "; oneshot: small message, fewest steps";
   } else if (bytes <= kOneshotMaxBytes) {
     choice->quant.algorithm = qcclAlgoTree;
     choice->reason += "; tree: small message, many ranks";
+  } else if (ranks.ranksPerHost > 1 && ranks.hosts() > 1 && obstacle(qcclAlgoHier, ranks).empty()) {
+    choice->quant.algorithm = qcclAlgoHier;
+    choice->reason += strCat("; hier: ", ranks.hosts(), " hosts of ", ranks.ranksPerHost, " ranks, fewest bytes between them");
   } else {
     choice->quant.algorithm = qcclAlgoTwoshot;
     choice->reason += quantized ? "; twoshot: two quantizations at any number of ranks" : "; twoshot: large message";
@@ -63,6 +84,7 @@ QuantDefaults resolve(const qcclQuantConfig_t& config, const QuantDefaults& defa
     *target = static_cast<std::remove_reference_t<decltype(*target)>>(value);
   };
   pick(config.codec, qcclEnumCodec, "codec", &result.quant.codec);
+  pick(config.scale, qcclEnumScale, "scale", &result.quant.scale);
   pick(config.algorithm, qcclEnumAlgo, "algorithm", &result.quant.algorithm);
   pick(config.rounding, qcclEnumRounding, "rounding", &result.quant.rounding);
   if (config.blockElems != QCCL_UNDEF_INT) {
@@ -74,13 +96,20 @@ QuantDefaults resolve(const qcclQuantConfig_t& config, const QuantDefaults& defa
   }
   if (config.seed != UINT64_MAX) result.quant.seed = config.seed;
   if (config.minBytes != UINT64_MAX) result.minBytes = config.minBytes;
+  if (config.ranksPerHost != QCCL_UNDEF_INT) {
+    if (config.ranksPerHost < 0)
+      fail(qcclInvalidArgument, "qcclQuantConfig_t.ranksPerHost = ", config.ranksPerHost, " must not be negative");
+    result.quant.ranksPerHost = config.ranksPerHost;
+  }
   return result;
 }
 
-Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedOp_t op, int size, const QuantDefaults& wanted,
-              bool requested) {
+Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedOp_t op, const RankLayout& found,
+              const QuantDefaults& wanted, bool requested) {
+  const RankLayout ranks{found.size, wanted.quant.ranksPerHost > 0 ? wanted.quant.ranksPerHost : found.ranksPerHost};
   Choice choice{wanted.quant, ""};
-  const std::size_t elems = coll == qcclCollReduceScatter ? count * static_cast<std::size_t>(size) : count;
+  choice.quant.ranksPerHost = ranks.ranksPerHost;
+  const std::size_t elems = coll == qcclCollReduceScatter ? count * static_cast<std::size_t>(ranks.size) : count;
   const std::size_t bytes = elems * typeSize(dtype);
   const std::string why = obstacle(coll, dtype, op);
   if (wanted.quant.codec == qcclCodecNone) {
@@ -92,7 +121,7 @@ Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedO
     }
     choice.quant.codec = qcclCodecNone;
     choice.reason = "exact: " + why;
-  } else if (size == 1) {
+  } else if (ranks.size == 1) {
     choice.quant.codec = qcclCodecNone;
     choice.reason = "exact: one rank sends nothing";
   } else if (bytes < wanted.minBytes) {
@@ -101,7 +130,7 @@ Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedO
   } else {
     choice.reason = strCat("quantized: ", enumName(qcclEnumCodec, wanted.quant.codec), " as configured");
   }
-  chooseAlgorithm(coll, bytes, size, &choice);
+  chooseAlgorithm(coll, bytes, ranks, &choice);
   return choice;
 }
 

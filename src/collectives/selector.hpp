@@ -4,10 +4,11 @@
 #include <string>
 
 #include "collectives/call.hpp"
+#include "collectives/rank_layout.hpp"
 
 namespace qccl::collectives {
 
-// A quantization with every field decided except algorithm, which may be auto.
+// A quantization with every field decided except algorithm, which may be auto, and ranksPerHost, which may be 0: as the ranks lie.
 struct QuantDefaults {
   Quantization quant;
   std::uint64_t minBytes = 0;
@@ -21,9 +22,10 @@ struct Choice {
   std::string reason;  // one sentence
 };
 
-// Choice for a call over `size` ranks. `requested`: the codec was asked for with this very call, so what cannot be met is refused with
-// qcclInvalidArgument instead of taking the exact path. A function of its arguments alone: every rank chooses alike.
-Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedOp_t op, int size, const QuantDefaults& wanted,
-              bool requested);
+// Choice for a call over ranks that were found to lie on hosts as `found` says (wanted.quant.ranksPerHost replaces that). `requested`: the
+// codec was asked for with this very call, so what cannot be met is refused with qcclInvalidArgument instead of taking the exact path. A
+// function of its arguments alone: every rank chooses alike.
+Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedOp_t op, const RankLayout& found,
+              const QuantDefaults& wanted, bool requested);
 
 }  // namespace qccl::collectives

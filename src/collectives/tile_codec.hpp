@@ -15,8 +15,9 @@ class TileCodec {
  public:
   explicit TileCodec(const Call& call)
       : reduce_(&quant::reduceKernels(call.dtype, call.op)),
-        codec_(call.quant.codec == qcclCodecNone ? nullptr : quant::codecKernels(call.dtype)),
-        blockElems_(call.quant.blockElems) {
+        codec_(call.quant.codec == qcclCodecNone ? nullptr : quant::codecKernels(call.quant.codec, call.dtype)),
+        sumCodec_(quant::codecKernels(call.quant.codec, qcclFloat32)),
+        format_(call.quant.format()) {
     QCCL_CHECK(call.quant.codec == qcclCodecNone || codec_ != nullptr);
   }
 
@@ -24,7 +25,7 @@ class TileCodec {
   std::size_t typeBytes() const { return reduce_->typeBytes; }
   std::size_t accumulatorBytes() const { return reduce_->accumulatorBytes; }
 
-  std::size_t wireBytes(std::size_t elems) const { return exact() ? elems * typeBytes() : quant::packedBytes(elems, blockElems_); }
+  std::size_t wireBytes(std::size_t elems) const { return exact() ? elems * typeBytes() : quant::packedBytes(elems, format_); }
 
   void encodeInput(const void* x, std::size_t elems, const quant::EncodeOptions& options, void* wire, quant::EncodeCounts* counts) const {
     if (exact()) {
@@ -38,7 +39,7 @@ class TileCodec {
     if (exact()) {
       reduce_->store(sum, elems, wire);
     } else {
-      quant::codecKernels(qcclFloat32)->encode(sum, elems, options, wire, counts);
+      sumCodec_->encode(sum, elems, options, wire, counts);
     }
   }
 
@@ -49,7 +50,7 @@ class TileCodec {
     if (exact()) {
       reduce_->load(wire, elems, sum);
     } else {
-      quant::codecKernels(qcclFloat32)->decode(wire, elems, blockElems_, sum);
+      sumCodec_->decode(wire, elems, format_, sum);
     }
   }
 
@@ -57,7 +58,7 @@ class TileCodec {
     if (exact()) {
       reduce_->accumulate(wire, elems, sum);
     } else {
-      codec_->decodeAdd(wire, elems, blockElems_, static_cast<float*>(sum));
+      codec_->decodeAdd(wire, elems, format_, static_cast<float*>(sum));
     }
   }
 
@@ -68,14 +69,15 @@ class TileCodec {
     if (exact()) {
       if (wire != out) std::memmove(out, wire, elems * typeBytes());
     } else {
-      codec_->decode(wire, elems, blockElems_, out);
+      codec_->decode(wire, elems, format_, out);
     }
   }
 
  private:
   const quant::ReduceKernels* reduce_;
-  const quant::CodecKernels* codec_;
-  std::size_t blockElems_;
+  const quant::CodecKernels* codec_;     // of the data type; nullptr: exact
+  const quant::CodecKernels* sumCodec_;  // of FP32
+  quant::PackedFormat format_;
 };
 
 }  // namespace qccl::collectives

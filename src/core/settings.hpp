@@ -21,6 +21,7 @@ struct Settings {
   int blockElems = 0;
   int scale = 0;
   int algorithm = 0;
+  int ranksPerHost = 0;
   int rounding = 0;
   std::uint64_t minBytes = 0;
   std::uint64_t tileBytes = 0;

@@ -14,6 +14,7 @@ namespace qccl::transport {
 struct Membership {
   std::unique_ptr<Control> control;
   std::unique_ptr<Transport> transport;
+  std::vector<int> hosts;  // by rank: the number of its host, in order of first appearance; the same on every rank
 };
 
 // All `size` ranks of a communicator inside this process, by rank; each is then used by a thread of its own. Throws

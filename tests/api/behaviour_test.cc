@@ -103,6 +103,43 @@ TEST_P(Behaviour, MismatchedCallsAreReportedOnEveryRank) {
         return qcclAllReduceEx(x, x, 100000, qcclFloat32, qcclSum, &quant, comm, nullptr);
       },
       "block=64");
+  mismatch(
+      [](int rank, qcclComm_t comm, float* x) {
+        qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
+        quant.algorithm = qcclAlgoHier;
+        quant.ranksPerHost = rank == 0 ? 3 : 1;
+        return qcclAllReduceEx(x, x, 100000, qcclFloat32, qcclSum, &quant, comm, nullptr);
+      },
+      "ranks per host=3");
+}
+
+TEST_P(Behaviour, HierNeedsHostsOfEquallyManyRanks) {
+  const RankThreads ranks(transport(), 4);
+  ranks.run([&](int, qcclComm_t comm) {
+    std::vector<float> x(100000, 1.0f);
+    qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
+    quant.algorithm = qcclAlgoHier;
+    quant.ranksPerHost = 3;
+    EXPECT_EQ(qcclAllReduceEx(x.data(), x.data(), x.size(), qcclFloat32, qcclSum, &quant, comm, nullptr), qcclInvalidArgument);
+    EXPECT_TRUE(contains(lastError(), "ranksPerHost = 3 does not divide the 4 ranks"));
+    quant.ranksPerHost = -2;
+    EXPECT_EQ(qcclAllReduceEx(x.data(), x.data(), x.size(), qcclFloat32, qcclSum, &quant, comm, nullptr), qcclInvalidArgument);
+    EXPECT_TRUE(contains(lastError(), "ranksPerHost"));
+    // All ranks of this test share a host, which hier finds out by itself.
+    quant.ranksPerHost = QCCL_UNDEF_INT;
+    QCCL_EXPECT_OK(qcclAllReduceEx(x.data(), x.data(), x.size(), qcclFloat32, qcclSum, &quant, comm, nullptr));
+    EXPECT_EQ(x[99999], 4.0f);
+    // Two hosts of two: chosen where nothing else is asked for, and said so.
+    quant.algorithm = QCCL_UNDEF_INT;
+    qcclPlan_t plan;
+    QCCL_EXPECT_OK(qcclCommExplain(comm, qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, &quant, &plan));
+    EXPECT_EQ(plan.algorithm, qcclAlgoTwoshot);
+    quant.ranksPerHost = 2;
+    QCCL_EXPECT_OK(qcclCommExplain(comm, qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, &quant, &plan));
+    EXPECT_EQ(plan.algorithm, qcclAlgoHier);
+    EXPECT_TRUE(contains(plan.reason, "2 hosts of 2 ranks"));
+    EXPECT_EQ(plan.wireBytes, std::uint64_t{2} * 3 * (1 << 20));  // 2 (W-1)/W of 4 MiB
+  });
 }
 
 TEST_P(Behaviour, PointToPointSizesThatDifferAreReported) {
@@ -260,6 +297,12 @@ TEST(Configuration, IsChecked) {
   EXPECT_TRUE(contains(lastError(), "QCCL_TIMEOUT_MS=soon"));
   unsetenv("QCCL_TIMEOUT_MS");
   EXPECT_EQ(qcclCommInitAll(&comm, 0, nullptr), qcclInvalidArgument);
+  // Refused before anything is made or anybody is waited for.
+  EXPECT_EQ(qcclCommInitAll(&comm, 2049, nullptr), qcclInvalidArgument);
+  EXPECT_TRUE(contains(lastError(), "from 1 to 2048"));
+  EXPECT_EQ(qcclCommInitRank(&comm, 2049, qcclUniqueId{}, 2048), qcclInvalidArgument);
+  EXPECT_TRUE(contains(lastError(), "from 1 to 2048"));
+  EXPECT_EQ(comm, nullptr);
 }
 
 TEST(Configuration, EnvironmentSetsDefaultsAndTheProgramWins) {

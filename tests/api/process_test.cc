@@ -83,7 +83,7 @@ TEST_P(HungRank, EndsInATimeoutThatNamesItOnEveryRank) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Algorithms, HungRank, testing::Values("oneshot", "twoshot", "ring", "tree"),
+INSTANTIATE_TEST_SUITE_P(Algorithms, HungRank, testing::Values("oneshot", "twoshot", "ring", "tree", "hier"),
                          [](const auto& test) { return std::string(test.param); });
 
 }  // namespace

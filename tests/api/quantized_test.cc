@@ -67,6 +67,7 @@ struct Scenario {
   qcclRedOp_t op = qcclSum;
   int rounding = qcclRoundNearest;
   bool inPlace = false;
+  int ranksPerHost = 0;
 
   qcclQuantConfig_t config() const {
     qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
@@ -76,6 +77,7 @@ struct Scenario {
     quant.rounding = rounding;
     quant.seed = 7;
     quant.minBytes = 0;
+    quant.ranksPerHost = ranksPerHost;
     return quant;
   }
 };
@@ -98,7 +100,7 @@ void expectWithinBound(const Scenario& scenario, int size, const std::vector<cha
   std::vector<std::vector<char>> inputs;
   for (int rank = 0; rank < size; ++rank) inputs.push_back(makeInput(scenario.dtype, scenario.count, rank, scenario.data));
   double factor = 0;
-  QCCL_ASSERT_OK(qcclGetErrorBound(static_cast<qcclAlgo_t>(scenario.algorithm), qcclCodecInt8,
+  QCCL_ASSERT_OK(qcclGetErrorBound(static_cast<qcclAlgo_t>(scenario.algorithm), qcclCodecInt8, qcclScaleFloat32,
                                    static_cast<qcclRounding_t>(scenario.rounding), size, &factor));
   const auto block = static_cast<std::size_t>(scenario.block);
   const double divisor = scenario.op == qcclAvg ? size : 1;
@@ -130,11 +132,18 @@ void expectWithinBound(const Scenario& scenario, int size, const std::vector<cha
   }
 }
 
-class Quantized : public testing::TestWithParam<std::tuple<const char*, int, int>> {
+// Transport, ranks, algorithm, ranks per host.
+using QuantizedParam = std::tuple<const char*, int, int, int>;
+
+class Quantized : public testing::TestWithParam<QuantizedParam> {
  protected:
   const char* transport() const { return std::get<0>(GetParam()); }
   int size() const { return std::get<1>(GetParam()); }
-  int algorithm() const { return std::get<2>(GetParam()); }
+  Scenario baseScenario() const {
+    Scenario scenario{std::get<2>(GetParam())};
+    scenario.ranksPerHost = std::get<3>(GetParam());
+    return scenario;
+  }
 
   void check(const RankThreads& ranks, const Scenario& scenario) {
     SCOPED_TRACE(std::string(qcclEnumName(qcclEnumDataType, scenario.dtype)) + " block " + std::to_string(scenario.block) + " count " +
@@ -148,7 +157,7 @@ class Quantized : public testing::TestWithParam<std::tuple<const char*, int, int
 
 TEST_P(Quantized, ErrorIsWithinTheBoundForEveryTypeBlockAndCount) {
   const RankThreads ranks(transport(), size());
-  Scenario scenario{algorithm()};
+  Scenario scenario = baseScenario();
   for (const qcclDataType_t dtype : {qcclFloat32, qcclBfloat16, qcclFloat16}) {
     scenario.dtype = dtype;
     for (const Data data : {Data::normal, Data::heavyTailed, Data::tiny, Data::huge, Data::mixedMagnitudes}) {
@@ -156,7 +165,7 @@ TEST_P(Quantized, ErrorIsWithinTheBoundForEveryTypeBlockAndCount) {
       check(ranks, scenario);
     }
   }
-  scenario = Scenario{algorithm()};
+  scenario = baseScenario();
   for (const int block : {32, 64, 512, 4096}) {
     scenario.block = block;
     check(ranks, scenario);
@@ -173,7 +182,7 @@ TEST_P(Quantized, ErrorIsWithinTheBoundForEveryTypeBlockAndCount) {
 }
 
 TEST_P(Quantized, StochasticRoundingKeepsItsBoundAndIsRepeatable) {
-  Scenario scenario{algorithm()};
+  Scenario scenario = baseScenario();
   scenario.rounding = qcclRoundStochastic;
   std::vector<std::uint64_t> hashes;
   for (int run = 0; run < 2; ++run) {
@@ -185,7 +194,7 @@ TEST_P(Quantized, StochasticRoundingKeepsItsBoundAndIsRepeatable) {
 }
 
 TEST_P(Quantized, ResultsDoNotDependOnTilesRunsOrPlace) {
-  Scenario scenario{algorithm()};
+  Scenario scenario = baseScenario();
   scenario.count = 100003;
   std::map<std::string, std::uint64_t> hashes;
   for (const char* tile : {"4K", "64K", "1M"}) {
@@ -219,7 +228,7 @@ TEST_P(Quantized, NonFiniteValuesMakeTheirBlockNonFiniteOnEveryRankAndNoOther) {
       for (const std::size_t at : {std::size_t{0}, std::size_t{700}, count - 1}) {
         std::vector<std::uint64_t> counted(static_cast<std::size_t>(size()));
         ranks.run([&](int rank, qcclComm_t comm) {
-          Scenario scenario{algorithm()};
+          Scenario scenario = baseScenario();
           const qcclQuantConfig_t quant = scenario.config();
           std::vector<char> bytes = makeInput(qcclFloat32, count, rank, Data::normal);
           if (rank == victim) std::memcpy(bytes.data() + 4 * at, &poison, 4);
@@ -246,7 +255,7 @@ TEST_P(Quantized, NonFiniteValuesMakeTheirBlockNonFiniteOnEveryRankAndNoOther) {
 TEST_P(Quantized, BackToBackCallsOfDifferentSizesDoNotMix) {
   const RankThreads ranks(transport(), size());
   ranks.run([&](int rank, qcclComm_t comm) {
-    const qcclQuantConfig_t quant = Scenario{algorithm()}.config();
+    const qcclQuantConfig_t quant = baseScenario().config();
     for (int call = 0; call < 40; ++call) {
       const std::size_t count = static_cast<std::size_t>(1 + call * 977 % 5000);
       // Whole multiples of the same number: codes, sums and scales are exact.
@@ -258,15 +267,24 @@ TEST_P(Quantized, BackToBackCallsOfDifferentSizesDoNotMix) {
   });
 }
 
-std::string nameOf(const testing::TestParamInfo<std::tuple<const char*, int, int>>& info) {
+std::string nameOf(const testing::TestParamInfo<QuantizedParam>& info) {
+  const int ranksPerHost = std::get<3>(info.param);
   return std::string(std::get<0>(info.param)) + "_W" + std::to_string(std::get<1>(info.param)) + "_" +
-         qcclEnumName(qcclEnumAlgo, std::get<2>(info.param));
+         qcclEnumName(qcclEnumAlgo, std::get<2>(info.param)) + (ranksPerHost > 0 ? "_" + std::to_string(ranksPerHost) + "PerHost" : "");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Quantized,
                          testing::Combine(testing::Values("inproc", "ucx"), testing::Values(2, 3, 4, 5, 8),
                                           testing::Values(static_cast<int>(qcclAlgoOneshot), static_cast<int>(qcclAlgoTwoshot),
-                                                          static_cast<int>(qcclAlgoRing), static_cast<int>(qcclAlgoTree))),
+                                                          static_cast<int>(qcclAlgoRing), static_cast<int>(qcclAlgoTree)),
+                                          testing::Values(0)),
+                         nameOf);
+INSTANTIATE_TEST_SUITE_P(Hosts, Quantized,
+                         testing::Values(QuantizedParam{"inproc", 4, qcclAlgoHier, 2}, QuantizedParam{"inproc", 6, qcclAlgoHier, 2},
+                                         QuantizedParam{"inproc", 6, qcclAlgoHier, 3}, QuantizedParam{"inproc", 8, qcclAlgoHier, 2},
+                                         QuantizedParam{"inproc", 8, qcclAlgoHier, 4}, QuantizedParam{"inproc", 5, qcclAlgoHier, 0},
+                                         QuantizedParam{"ucx", 4, qcclAlgoHier, 2}, QuantizedParam{"ucx", 6, qcclAlgoHier, 3},
+                                         QuantizedParam{"ucx", 8, qcclAlgoHier, 4}),
                          nameOf);
 
 TEST(QuantizedAcrossTransports, GivesTheSameBits) {
@@ -278,6 +296,7 @@ TEST(QuantizedAcrossTransports, GivesTheSameBits) {
         for (const qcclDataType_t dtype : {qcclFloat32, qcclBfloat16, qcclFloat16}) {
           Scenario scenario{algorithm, dtype};
           scenario.rounding = rounding;
+          scenario.ranksPerHost = size % 2 == 0 ? size / 2 : 1;
           EXPECT_EQ(hashOf(allReduce(inproc, scenario)[0]), hashOf(allReduce(ucx, scenario)[0]));
         }
       }
@@ -335,6 +354,7 @@ TEST(QuantizedStatistics, SayWhatWasSent) {
       ranks.run([&](int, qcclComm_t comm) {
         const std::size_t count = std::size_t{1} << 18;
         qcclQuantConfig_t quant = Scenario{algorithm}.config();
+        quant.ranksPerHost = 2;
         std::vector<float> x(count, 1.0f);
         qcclPlan_t plan;
         QCCL_ASSERT_OK(qcclCommExplain(comm, qcclCollAllReduce, count, qcclFloat32, qcclSum, &quant, &plan));
@@ -348,7 +368,7 @@ TEST(QuantizedStatistics, SayWhatWasSent) {
         EXPECT_EQ(stats.wireBytes, plan.wireBytes);
         EXPECT_EQ(stats.exactWireBytes, plan.exactWireBytes);
         EXPECT_LE(static_cast<double>(stats.wireBytes), 0.26 * static_cast<double>(stats.exactWireBytes));
-        if (algorithm == qcclAlgoTwoshot || algorithm == qcclAlgoRing) {
+        if (algorithm == qcclAlgoTwoshot || algorithm == qcclAlgoRing || algorithm == qcclAlgoHier) {
           EXPECT_EQ(stats.exactWireBytes, 2 * (static_cast<std::uint64_t>(size) - 1) * count * 4 / static_cast<std::uint64_t>(size));
         }
         if (algorithm == qcclAlgoOneshot) {

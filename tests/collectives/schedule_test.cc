@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "collectives/algorithm_table.hpp"
@@ -169,37 +170,98 @@ std::vector<int> allRanks(int size) {
 
 constexpr int kMaxSize = 40;
 
+// Ways in which `size` ranks can lie on hosts: every divisor for an algorithm that uses it, else none.
+std::vector<RankLayout> layouts(const AlgorithmRow& row, int size) {
+  if (!row.needsHosts) return {{size, 0}};
+  std::vector<RankLayout> result;
+  for (int perHost = 1; perHost <= size; ++perHost) {
+    if (size % perHost == 0) result.push_back({size, perHost});
+  }
+  return result;
+}
+
+Simulation simulate(const AlgorithmRow& row, const RankLayout& ranks) {
+  return Simulation(ranks.size, [&](int rank) { return row.schedule(rank, ranks); });
+}
+
+void expectTheSameFullSumEverywhere(const AlgorithmRow& row, const RankLayout& ranks) {
+  Simulation simulation = simulate(row, ranks);
+  ASSERT_TRUE(simulation.run());
+  ASSERT_EQ(simulation.problem(), "");
+  EXPECT_TRUE(simulation.allMessagesReceived());
+  ASSERT_EQ(simulation.chunks(), row.chunks(ranks));
+  int worst = 0;
+  for (int chunk = 0; chunk < simulation.chunks(); ++chunk) {
+    const auto first = simulation.output(0, chunk);
+    ASSERT_TRUE(first.has_value());
+    EXPECT_EQ(sorted(first->order), allRanks(ranks.size));
+    EXPECT_EQ(first->divisions, 1);
+    worst = std::max(worst, first->worst());
+    for (int rank = 1; rank < ranks.size; ++rank) EXPECT_EQ(simulation.output(rank, chunk), first);
+  }
+  EXPECT_EQ(worst, row.quantizations(ranks)) << "the table promises another number of quantizations";
+}
+
 TEST(AllReduceSchedule, SumsEveryRankOnceTheSameWayOnEveryRank) {
   for (const AlgorithmRow& row : algorithmTable()) {
     for (int size = 2; size <= kMaxSize; ++size) {
-      SCOPED_TRACE(std::string(row.info.name) + " W=" + std::to_string(size));
-      Simulation simulation(size, [&](int rank) { return row.schedule(rank, size); });
-      ASSERT_TRUE(simulation.run());
-      ASSERT_EQ(simulation.problem(), "");
-      EXPECT_TRUE(simulation.allMessagesReceived());
-      ASSERT_EQ(simulation.chunks(), row.chunks(size));
-      int worst = 0;
-      for (int chunk = 0; chunk < simulation.chunks(); ++chunk) {
-        const auto first = simulation.output(0, chunk);
-        ASSERT_TRUE(first.has_value());
-        EXPECT_EQ(sorted(first->order), allRanks(size));
-        EXPECT_EQ(first->divisions, 1);
-        worst = std::max(worst, first->worst());
-        for (int rank = 1; rank < size; ++rank) EXPECT_EQ(simulation.output(rank, chunk), first);
+      for (const RankLayout& ranks : layouts(row, size)) {
+        SCOPED_TRACE(std::string(row.info.name) + " W=" + std::to_string(size) + " per host=" + std::to_string(ranks.ranksPerHost));
+        expectTheSameFullSumEverywhere(row, ranks);
       }
-      EXPECT_EQ(worst, row.quantizations(size)) << "the table promises another number of quantizations";
     }
   }
 }
 
 TEST(AllReduceSchedule, AddsInRankOrderWhereItPromisesTo) {
-  for (const qcclAlgo_t algorithm : {qcclAlgoOneshot, qcclAlgoTwoshot}) {
-    for (int size = 2; size <= 9; ++size) {
-      Simulation simulation(size, [&](int rank) { return algorithmRow(algorithm).schedule(rank, size); });
-      ASSERT_TRUE(simulation.run());
-      for (int chunk = 0; chunk < simulation.chunks(); ++chunk) EXPECT_EQ(simulation.output(0, chunk)->order, allRanks(size));
+  for (const qcclAlgo_t algorithm : {qcclAlgoOneshot, qcclAlgoTwoshot, qcclAlgoHier}) {
+    const AlgorithmRow& row = algorithmRow(algorithm);
+    for (int size = 2; size <= 12; ++size) {
+      for (const RankLayout& ranks : layouts(row, size)) {
+        Simulation simulation = simulate(row, ranks);
+        ASSERT_TRUE(simulation.run());
+        for (int chunk = 0; chunk < simulation.chunks(); ++chunk) EXPECT_EQ(simulation.output(0, chunk)->order, allRanks(size));
+      }
     }
   }
+}
+
+TEST(AllReduceSchedule, HierSendsBetweenHostsOnlyWhatEveryHostNeedsOnce) {
+  for (const auto& [hosts, perHost] : {std::pair{1, 8}, {8, 1}, {2, 2}, {2, 4}, {4, 2}, {3, 5}, {5, 3}, {4, 8}}) {
+    const int size = hosts * perHost;
+    for (int rank = 0; rank < size; ++rank) {
+      const Schedule schedule = hierSchedule(rank, size, perHost);
+      int sends = 0;
+      int leaving = 0;
+      for (const Step& step : schedule.steps) {
+        if (step.kind != StepKind::send) continue;
+        ++sends;
+        if (step.peer / perHost != rank / perHost) {
+          ++leaving;
+          EXPECT_EQ(step.peer % perHost, rank % perHost) << "between hosts only ranks of equal number talk";
+        }
+      }
+      // Of chunks of 1/W of the message each.
+      EXPECT_EQ(sends, 2 * (size - 1)) << hosts << " x " << perHost;
+      EXPECT_EQ(leaving, 2 * (hosts - 1)) << hosts << " x " << perHost;
+    }
+  }
+}
+
+TEST(RankLayout, IsKnownOnlyWhereEveryHostHasEquallyManyRanksInARow) {
+  const auto perHost = [](const std::vector<int>& hosts) { return layoutOf(hosts).ranksPerHost; };
+  EXPECT_EQ(perHost({0}), 1);
+  EXPECT_EQ(perHost({0, 0, 0}), 3);
+  EXPECT_EQ(perHost({0, 1, 2}), 1);
+  EXPECT_EQ(perHost({0, 0, 1, 1, 2, 2}), 2);
+  EXPECT_EQ(perHost({0, 0, 1}), 0);
+  EXPECT_EQ(perHost({0, 1, 1}), 0);
+  EXPECT_EQ(perHost({0, 1, 0, 1}), 0);
+  EXPECT_EQ(perHost({0, 0, 1, 1, 0, 0}), 0);
+  EXPECT_EQ(perHost({0, 0, 1, 1, 1, 1}), 0);
+  EXPECT_EQ(layoutOf({0, 0, 1, 1}).hosts(), 2);
+  EXPECT_EQ(layoutOf({0, 1, 1}).hosts(), 0);
+  EXPECT_EQ(layoutOf({0, 1, 1}).size, 3);
 }
 
 TEST(AllReduceSchedule, SendsAsManyMessagesAsItsFormulaSays) {

@@ -16,19 +16,21 @@ QuantDefaults int8Defaults() {
   return wanted;
 }
 
+RankLayout onOneHost(int size) { return {size, size}; }
+
 TEST(Selector, QuantizesOnlyWhatTheCodecIsDefinedFor) {
   const QuantDefaults wanted = int8Defaults();
-  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, 4, wanted, false).quant.codec, qcclCodecInt8);
-  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclBfloat16, qcclAvg, 4, wanted, false).quant.codec, qcclCodecInt8);
-  EXPECT_EQ(choose(qcclCollReduceScatter, 1 << 20, qcclFloat16, qcclSum, 4, wanted, false).quant.codec, qcclCodecInt8);
+  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, onOneHost(4), wanted, false).quant.codec, qcclCodecInt8);
+  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclBfloat16, qcclAvg, onOneHost(4), wanted, false).quant.codec, qcclCodecInt8);
+  EXPECT_EQ(choose(qcclCollReduceScatter, 1 << 20, qcclFloat16, qcclSum, onOneHost(4), wanted, false).quant.codec, qcclCodecInt8);
   for (const auto& [coll, dtype, op] :
        {std::tuple{qcclCollAllReduce, qcclInt32, qcclSum}, std::tuple{qcclCollAllReduce, qcclFloat64, qcclSum},
         std::tuple{qcclCollAllReduce, qcclFloat32, qcclMax}, std::tuple{qcclCollAllGather, qcclFloat32, qcclSum}}) {
-    const Choice choice = choose(coll, 1 << 20, dtype, op, 4, wanted, false);
+    const Choice choice = choose(coll, 1 << 20, dtype, op, onOneHost(4), wanted, false);
     EXPECT_EQ(choice.quant.codec, qcclCodecNone);
     EXPECT_NE(choice.reason.find("exact"), std::string::npos);
     try {
-      choose(coll, 1 << 20, dtype, op, 4, wanted, true);
+      choose(coll, 1 << 20, dtype, op, onOneHost(4), wanted, true);
       ADD_FAILURE() << "an explicit request that cannot be met was not refused";
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), qcclInvalidArgument);
@@ -38,22 +40,59 @@ TEST(Selector, QuantizesOnlyWhatTheCodecIsDefinedFor) {
 
 TEST(Selector, SmallMessagesAndSingleRanksAreExact) {
   const QuantDefaults wanted = int8Defaults();
-  EXPECT_EQ(choose(qcclCollAllReduce, 4095, qcclFloat32, qcclSum, 4, wanted, true).quant.codec, qcclCodecNone);
-  EXPECT_EQ(choose(qcclCollAllReduce, 4096, qcclFloat32, qcclSum, 4, wanted, true).quant.codec, qcclCodecInt8);
-  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, 1, wanted, true).quant.codec, qcclCodecNone);
+  EXPECT_EQ(choose(qcclCollAllReduce, 4095, qcclFloat32, qcclSum, onOneHost(4), wanted, true).quant.codec, qcclCodecNone);
+  EXPECT_EQ(choose(qcclCollAllReduce, 4096, qcclFloat32, qcclSum, onOneHost(4), wanted, true).quant.codec, qcclCodecInt8);
+  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, onOneHost(1), wanted, true).quant.codec, qcclCodecNone);
   // Reduce-scatter counts its whole input.
-  EXPECT_EQ(choose(qcclCollReduceScatter, 1024, qcclFloat32, qcclSum, 4, wanted, true).quant.codec, qcclCodecInt8);
+  EXPECT_EQ(choose(qcclCollReduceScatter, 1024, qcclFloat32, qcclSum, onOneHost(4), wanted, true).quant.codec, qcclCodecInt8);
 }
 
 TEST(Selector, ChoosesAnAlgorithmOnlyWhereNoneIsConfigured) {
   QuantDefaults wanted = int8Defaults();
-  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, 2, wanted, false).quant.algorithm, qcclAlgoOneshot);
-  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, 8, wanted, false).quant.algorithm, qcclAlgoTwoshot);
-  EXPECT_EQ(choose(qcclCollAllReduce, 16, qcclFloat32, qcclSum, 4, wanted, false).quant.algorithm, qcclAlgoOneshot);
-  EXPECT_EQ(choose(qcclCollAllReduce, 16, qcclFloat32, qcclSum, 64, wanted, false).quant.algorithm, qcclAlgoTree);
+  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, onOneHost(2), wanted, false).quant.algorithm, qcclAlgoOneshot);
+  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, onOneHost(8), wanted, false).quant.algorithm, qcclAlgoTwoshot);
+  EXPECT_EQ(choose(qcclCollAllReduce, 16, qcclFloat32, qcclSum, onOneHost(4), wanted, false).quant.algorithm, qcclAlgoOneshot);
+  EXPECT_EQ(choose(qcclCollAllReduce, 16, qcclFloat32, qcclSum, onOneHost(64), wanted, false).quant.algorithm, qcclAlgoTree);
   wanted.quant.algorithm = qcclAlgoRing;
-  EXPECT_EQ(choose(qcclCollAllReduce, 16, qcclFloat32, qcclSum, 64, wanted, false).quant.algorithm, qcclAlgoRing);
-  EXPECT_EQ(choose(qcclCollReduceScatter, 1 << 20, qcclFloat32, qcclSum, 4, wanted, false).quant.algorithm, qcclAlgoRing);
+  EXPECT_EQ(choose(qcclCollAllReduce, 16, qcclFloat32, qcclSum, onOneHost(64), wanted, false).quant.algorithm, qcclAlgoRing);
+  EXPECT_EQ(choose(qcclCollReduceScatter, 1 << 20, qcclFloat32, qcclSum, onOneHost(4), wanted, false).quant.algorithm, qcclAlgoRing);
+}
+
+TEST(Selector, TakesHierOnlyWhereSeveralHostsHaveSeveralRanksEach) {
+  QuantDefaults wanted = int8Defaults();
+  const auto algorithm = [&](const RankLayout& ranks) {
+    return choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, ranks, wanted, false).quant.algorithm;
+  };
+  EXPECT_EQ(algorithm({8, 4}), qcclAlgoHier);
+  EXPECT_EQ(algorithm({4, 2}), qcclAlgoHier);
+  for (const RankLayout& ranks : {RankLayout{8, 8}, {8, 1}, {8, 0}, {4, 4}}) EXPECT_EQ(algorithm(ranks), qcclAlgoTwoshot);
+  EXPECT_EQ(choose(qcclCollAllReduce, 16, qcclFloat32, qcclSum, {8, 4}, wanted, false).quant.algorithm, qcclAlgoOneshot);
+  // What is configured replaces what was found.
+  wanted.quant.ranksPerHost = 2;
+  EXPECT_EQ(algorithm({8, 8}), qcclAlgoHier);
+  EXPECT_EQ(algorithm({7, 7}), qcclAlgoTwoshot);  // 2 does not divide 7
+  const Choice choice = choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, {8, 0}, wanted, false);
+  EXPECT_EQ(choice.quant.ranksPerHost, 2);
+  EXPECT_NE(choice.reason.find("4 hosts of 2 ranks"), std::string::npos) << choice.reason;
+}
+
+TEST(Selector, RefusesHierWhereTheRanksDoNotLieAsItNeeds) {
+  QuantDefaults wanted = int8Defaults();
+  wanted.quant.algorithm = qcclAlgoHier;
+  const auto refusal = [&](const RankLayout& ranks) -> std::string {
+    try {
+      choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, ranks, wanted, false);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), qcclInvalidArgument);
+      return error.what();
+    }
+    return "";
+  };
+  for (const RankLayout& ranks : {RankLayout{8, 4}, {8, 8}, {8, 1}, {1, 1}}) EXPECT_EQ(refusal(ranks), "");
+  EXPECT_NE(refusal({8, 0}).find("QCCL_RANKS_PER_HOST"), std::string::npos);
+  wanted.quant.ranksPerHost = 3;
+  EXPECT_EQ(refusal({9, 0}), "");
+  EXPECT_NE(refusal({8, 4}).find("ranksPerHost = 3 does not divide the 8 ranks"), std::string::npos);
 }
 
 TEST(Selector, RefusesConfigurationsOutOfRange) {
@@ -73,6 +112,8 @@ TEST(Selector, RefusesConfigurationsOutOfRange) {
   EXPECT_TRUE(refused([](auto& c) { c.rounding = 2; }));
   for (const int block : {0, -256, 16, 100, 8192}) EXPECT_TRUE(refused([&](auto& c) { c.blockElems = block; })) << block;
   EXPECT_FALSE(refused([](auto& c) { c.blockElems = 32; }));
+  EXPECT_TRUE(refused([](auto& c) { c.ranksPerHost = -1; }));
+  EXPECT_FALSE(refused([](auto& c) { c.ranksPerHost = 0; }));
 }
 
 TEST(Selector, FieldsOfTheCallReplaceTheDefaults) {

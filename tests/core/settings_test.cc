@@ -112,11 +112,12 @@ const std::vector<Row>& rows() {
        {"", "0", "31", "16", "8192", "-256", "256 ", "0x100", "100"},
        [](const Settings& s) { return text(s.blockElems); }},
       {"QCCL_ALGO",
-       {"auto", "oneshot", "twoshot", "ring", "tree"},
-       {"", "Ring", "hier", "3"},
+       {"auto", "oneshot", "twoshot", "ring", "tree", "hier"},
+       {"", "Ring", "star", "3"},
        [](const Settings& s) {
-         return std::vector<std::string>{"auto", "oneshot", "twoshot", "ring", "tree"}.at(static_cast<std::size_t>(s.algorithm));
+         return std::vector<std::string>{"auto", "oneshot", "twoshot", "ring", "tree", "hier"}.at(static_cast<std::size_t>(s.algorithm));
        }},
+      {"QCCL_RANKS_PER_HOST", {"0", "1", "2048"}, {"", "-1", "2049", "all"}, [](const Settings& s) { return text(s.ranksPerHost); }},
       {"QCCL_ROUNDING",
        {"nearest", "stochastic"},
        {"", "up", "0"},

@@ -5,6 +5,7 @@
 #include "conformance.hpp"
 #include "core/error.hpp"
 #include "rank_threads.hpp"
+#include "transport/host_identity.hpp"
 #include "transport/inproc/inproc_hub.hpp"
 
 namespace qccl::test {
@@ -32,6 +33,16 @@ INSTANTIATE_TEST_SUITE_P(Inproc, InprocConformance, testing::Combine(testing::Va
 TEST(Inproc, OneRankJoinsAndLeaves) {
   std::vector<Membership> members = transport::connectInproc(1);
   findScenario("JoinAndLeave")->run([&] { return std::move(members[0]); });
+}
+
+TEST(Inproc, AllRanksAreOnOneHost) {
+  for (const Membership& member : transport::connectInproc(3)) EXPECT_THAT(member.hosts, testing::ElementsAre(0, 0, 0));
+}
+
+TEST(Hosts, AreNumberedInOrderOfAppearance) {
+  EXPECT_THAT(transport::numberHosts({"b", "a", "b", "c", "a"}), testing::ElementsAre(0, 1, 0, 2, 1));
+  EXPECT_EQ(transport::thisHost(), transport::thisHost());
+  EXPECT_NE(transport::thisHost(), "");
 }
 
 TEST(Inproc, RefusesNoRanks) {

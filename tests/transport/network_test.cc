@@ -92,6 +92,7 @@ void expectDone(const std::vector<ProcessResult>& results) {
   for (const ProcessResult& result : results) {
     EXPECT_EQ(result.exitCode, 0) << describe(results);
     EXPECT_THAT(linesOf(result, "transport"), testing::ElementsAre("ucx"));
+    EXPECT_THAT(linesOf(result, "hosts"), testing::ElementsAre("0 1"));
   }
   EXPECT_EQ(leftBehind(results), "");
 }

@@ -4,8 +4,8 @@
 //   "read:FILE" transport_rank launched SCENARIO              joins as the launcher says transport_rank local N ARGUMENT... starts itself N
 //   times with the arguments transport_rank info                           prints what the launcher says
 //
-// A scenario is one of the conformance suite or of the failures below. Prints lines "pid N", "transport NAME", "error CODE SENTENCE",
-// "waited", "done"; ends with 0 when the scenario went as it says.
+// A scenario is one of the conformance suite or of the failures below. Prints lines "pid N", "transport NAME", "hosts H...", "error CODE
+// SENTENCE", "waited", "done"; ends with 0 when the scenario went as it says.
 #include <signal.h>
 #include <unistd.h>
 
@@ -30,6 +30,13 @@ using transport::Membership;
 void say(const std::string& line) {
   std::printf("%s\n", line.c_str());
   std::fflush(stdout);
+}
+
+void introduce(const Membership& member) {
+  say(strCat("transport ", member.transport->name()));
+  std::string hosts = "hosts";
+  for (const int host : member.hosts) hosts += strCat(" ", host);
+  say(hosts);
 }
 
 Settings rankSettings() {
@@ -218,7 +225,7 @@ int runLaunched(const std::string& name) {
   const Settings settings = rankSettings();
   return runScenario(name, [&] {
     Membership member = transport::joinTcp(transport::launchUniqueId(info, settings), info.rank, info.size, settings);
-    say(strCat("transport ", member.transport->name()));
+    introduce(member);
     return member;
   });
 }
@@ -228,7 +235,7 @@ int runGiven(const std::string& name, int rank, int size, const std::vector<std:
   const Settings settings = rankSettings();
   return runScenario(name, [&] {
     Membership member = transport::joinTcp(takeId(ids.at(next++)), rank, size, settings);
-    say(strCat("transport ", member.transport->name()));
+    introduce(member);
     return member;
   });
 }

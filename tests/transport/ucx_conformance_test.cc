@@ -64,6 +64,7 @@ TEST_P(UcxProcesses, Holds) {
     EXPECT_EQ(result.exitCode, 0) << describe(results);
     EXPECT_THAT(linesOf(result, "transport"), testing::Each("ucx"));  // what "auto" takes for several processes
     EXPECT_THAT(linesOf(result, "transport"), testing::Not(testing::IsEmpty()));
+    EXPECT_THAT(linesOf(result, "hosts"), testing::Each(testing::MatchesRegex("0( 0)*")));  // processes of one host
   }
   EXPECT_EQ(leftBehind(results), "");
 }

@@ -211,7 +211,8 @@ std::vector<Membership> connectInproc(int size) {
   const auto group = makeInprocGroup(size);
   std::vector<Membership> members(static_cast<std::size_t>(size));
   for (int rank = 0; rank < size; ++rank) {
-    members[static_cast<std::size_t>(rank)] = {makeInprocControl(group, rank), makeInprocTransport(hub, rank)};
+    members[static_cast<std::size_t>(rank)] = {makeInprocControl(group, rank), makeInprocTransport(hub, rank),
+                                               std::vector<int>(members.size(), 0)};
   }
   return members;
 }

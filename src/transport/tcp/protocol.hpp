@@ -29,9 +29,9 @@ inline constexpr std::size_t kHelloBytes = 4 + 4 + sizeof(RoomId) + 4 + 4 + kNon
 inline constexpr std::size_t kFrameHeaderBytes = 5;
 // One rank's contribution to an allGather, and any sentence, stay far below this.
 inline constexpr std::size_t kMaxMemberFrameBytes = std::size_t{4} << 20;
-// An allGather's result: of at most kMaxRanks contributions.
+// An allGather's result: of at most kMaxMembers contributions.
 inline constexpr std::size_t kMaxRootFrameBytes = std::size_t{1} << 30;
-inline constexpr int kMaxRanks = 65535;  // a transport's tag has 16 bits for the rank
+inline constexpr int kMaxMembers = 65535;  // a transport's tag has 16 bits for the rank
 
 // In the place of a rank: "I only ask whether this rendezvous is alive".
 inline constexpr std::uint32_t kProbeRank = 0xffffffff;

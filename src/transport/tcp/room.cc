@@ -12,8 +12,8 @@ Room::Room(const Secret& secret, Deadline deadline, std::chrono::milliseconds li
 
 std::optional<Failure> Room::admit(const Hello& hello) {
   const auto refuse = [&](const auto&... words) { return Failure{qcclInvalidUsage, static_cast<int>(hello.rank), strCat(words...)}; };
-  if (hello.size == 0 || hello.size > kMaxRanks)
-    return refuse("a communicator of ", hello.size, " ranks was asked for; 1 to ", kMaxRanks, " are possible");
+  if (hello.size == 0 || hello.size > kMaxMembers)
+    return refuse("a communicator of ", hello.size, " ranks was asked for; 1 to ", kMaxMembers, " are possible");
   if (hello.rank >= hello.size)
     return refuse("rank ", hello.rank, " was asked for in a communicator of ", hello.size, " ranks; ranks are 0 to ", hello.size - 1);
   const auto rank = static_cast<int>(hello.rank);

@@ -126,7 +126,7 @@ TEST(GradientReducer, Int8IsWithinTheLibrarysBoundAndVectorsAreExact) {
       const BucketLayout layout = layOutBuckets(parameters.list(), parameters.matrixElems(), parameters.arenaElems(), std::size_t{1} << 16);
       std::vector<double> bound(layout.buckets.size());
       double factor = 0;
-      ASSERT_EQ(qcclGetErrorBound(parseCommMode(mode).algorithm, qcclCodecInt8, qcclRoundNearest, ranks, &factor), qcclSuccess);
+      ASSERT_EQ(qcclGetErrorBound(parseCommMode(mode).algorithm, qcclCodecInt8, qcclScaleFloat32, qcclRoundNearest, ranks, &factor), qcclSuccess);
       for (std::size_t p = 0; p < largest.size(); ++p)
         bound[layout.bucketOf[p]] = std::max(bound[layout.bucketOf[p]], largest[p] * factor / ranks);
       double worst = 0;

@@ -1,0 +1,68 @@
+// All that is the same for every tile of one execution: how large tiles are, and where their messages and sums lie.
+//
+// On the exact path nothing is staged that need not be: inputs are sent from, and results received into, the caller's buffers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "collectives/execution.hpp"
+#include "collectives/tile_codec.hpp"
+
+namespace qccl::collectives {
+
+// Where a slot's bytes lie.
+enum class SlotPlace { staging, input, output };
+
+struct SlotUse {
+  SlotPlace place = SlotPlace::staging;
+  std::size_t stagingOffset = 0;  // of place staging
+};
+
+class TilePlan {
+ public:
+  // The execution must outlive the plan. `fingerprint` is that of the call's announcement.
+  TilePlan(const Execution& execution, const ExecutorOptions& options, std::uint64_t fingerprint, int rank, int size);
+
+  const Execution& execution() const { return execution_; }
+  const Call& call() const { return execution_.call; }
+  const std::vector<Step>& steps() const { return execution_.schedule.steps; }
+  const TileCodec& codec() const { return codec_; }
+  std::uint64_t fingerprint() const { return fingerprint_; }
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+
+  std::size_t tiles() const { return tiles_; }
+  // What a tile in flight needs of staging memory, and where in it the sum lies.
+  std::size_t tileStagingBytes() const { return tileStagingBytes_; }
+  std::size_t sumOffset() const { return sumOffset_; }
+  const SlotUse& slot(int index) const { return slots_[static_cast<std::size_t>(index)]; }
+
+  // The part of a chunk that is in a tile; elements count from the start of the message.
+  Chunk part(std::size_t tile, int chunk) const;
+
+  // Where a part lies in the caller's buffers.
+  const std::byte* inputAt(const Chunk& part) const {
+    return static_cast<const std::byte*>(call().input) + (part.firstElem - execution_.inputFirstElem) * codec_.typeBytes();
+  }
+  std::byte* outputAt(const Chunk& part) const {
+    return static_cast<std::byte*>(call().output) + (part.firstElem - execution_.outputFirstElem) * codec_.typeBytes();
+  }
+
+ private:
+  void placeSlots(std::size_t slotBytes);
+
+  const Execution& execution_;
+  const TileCodec codec_;
+  const std::uint64_t fingerprint_;
+  const int rank_;
+  const int size_;
+  std::vector<SlotUse> slots_;
+  std::size_t tileElems_ = 0;
+  std::size_t tiles_ = 0;
+  std::size_t tileStagingBytes_ = 0;
+  std::size_t sumOffset_ = 0;
+};
+
+}  // namespace qccl::collectives

@@ -1,0 +1,181 @@
+#include "collectives/tile_run.hpp"
+
+#include "collectives/message_tag.hpp"
+#include "quant/noise.hpp"
+
+namespace qccl::collectives {
+
+TileRun::TileRun(const TilePlan& plan, transport::Transport& transport, ExecutionCounts& counts, std::size_t tile, std::byte* staging)
+    : plan_(plan),
+      transport_(transport),
+      counts_(counts),
+      tile_(tile),
+      staging_(staging),
+      received_(static_cast<std::size_t>(plan.execution().schedule.slots)) {
+  // Receives are posted before anything else, so that what arrives goes straight to its place.
+  for (const Step& step : plan_.steps()) {
+    if (step.kind != StepKind::recv) continue;
+    const Chunk part = plan_.part(tile_, step.chunk);
+    if (part.elems == 0) continue;
+    received_[static_cast<std::size_t>(step.slot)] =
+        transport_.recv(step.peer, tagOf(step), slotAt(step.slot, part), plan_.codec().wireBytes(part.elems));
+  }
+}
+
+bool TileRun::advance() {
+  const std::vector<Step>& steps = plan_.steps();
+  bool progressed = false;
+  while (next_ < steps.size() && run(steps[next_])) {
+    ++next_;
+    progressed = true;
+  }
+  if (next_ == steps.size()) {
+    while (!sent_.empty() && sent_.back().request->poll()) {
+      sent_.pop_back();
+      progressed = true;
+    }
+  }
+  return progressed;
+}
+
+void TileRun::collectAwaited(std::set<int>* peers) const {
+  const std::vector<Step>& steps = plan_.steps();
+  if (next_ < steps.size() && steps[next_].kind == StepKind::recv) {
+    peers->insert(steps[next_].peer);
+  } else {
+    for (const Sent& sent : sent_) peers->insert(sent.peer);
+  }
+}
+
+bool TileRun::run(const Step& step) {
+  const TileCodec& codec = plan_.codec();
+  if (step.kind == StepKind::divide) {
+    if (plan_.call().op == qcclAvg) codec.divide(sum(), sumElems_, plan_.size());
+    return true;
+  }
+  const Chunk part = plan_.part(tile_, step.chunk);
+  if (step.kind == StepKind::loadInput || step.kind == StepKind::loadSlot) sumElems_ = part.elems;
+  if (part.elems == 0) return true;
+  switch (step.kind) {
+    case StepKind::encodeInput:
+      encodeInput(step, part);
+      return true;
+    case StepKind::encodeSum:
+      return encodeSum(step, part);
+    case StepKind::send:
+      send(step, part);
+      return true;
+    case StepKind::recv:
+      return receive(step);
+    case StepKind::loadInput:
+      codec.loadInput(plan_.inputAt(part), part.elems, sum());
+      return true;
+    case StepKind::addInput:
+      codec.addInput(plan_.inputAt(part), part.elems, sum());
+      return true;
+    case StepKind::loadSlot:
+      codec.loadWire(slotAt(step.slot, part), part.elems, sum());
+      return true;
+    case StepKind::addSlot:
+      codec.addWire(slotAt(step.slot, part), part.elems, sum());
+      return true;
+    case StepKind::storeSum:
+      return storeSum(part);
+    case StepKind::decodeSlot:
+      return decodeSlot(step, part);
+    case StepKind::divide:
+      break;
+  }
+  return true;
+}
+
+void TileRun::encodeInput(const Step& step, const Chunk& part) {
+  if (plan_.codec().exact()) return;  // the slot is the input
+  quant::EncodeCounts encoded;
+  plan_.codec().encodeInput(plan_.inputAt(part), part.elems, encodeOptions(part), slotAt(step.slot, part), &encoded);
+  count(encoded);
+}
+
+bool TileRun::encodeSum(const Step& step, const Chunk& part) {
+  std::byte* slot = slotAt(step.slot, part);
+  if (plan_.slot(step.slot).place == SlotPlace::output && !mayWrite(slot, part.elems * plan_.codec().typeBytes())) return false;
+  quant::EncodeCounts encoded;
+  plan_.codec().encodeSum(sum(), part.elems, encodeOptions(part), slot, &encoded);
+  count(encoded);
+  return true;
+}
+
+void TileRun::send(const Step& step, const Chunk& part) {
+  const std::byte* slot = slotAt(step.slot, part);
+  const std::size_t bytes = plan_.codec().wireBytes(part.elems);
+  sent_.push_back({transport_.send(step.peer, tagOf(step), slot, bytes), slot, bytes, step.peer});
+  counts_.wireBytes += bytes;
+  counts_.exactWireBytes += part.elems * plan_.codec().typeBytes();
+}
+
+bool TileRun::receive(const Step& step) {
+  std::unique_ptr<transport::Request>& request = received_[static_cast<std::size_t>(step.slot)];
+  if (!request->poll()) return false;
+  request.reset();
+  return true;
+}
+
+bool TileRun::storeSum(const Chunk& part) {
+  std::byte* out = plan_.outputAt(part);
+  if (!mayWrite(out, part.elems * plan_.codec().typeBytes())) return false;
+  plan_.codec().storeSum(sum(), part.elems, out);
+  return true;
+}
+
+bool TileRun::decodeSlot(const Step& step, const Chunk& part) {
+  std::byte* out = plan_.outputAt(part);
+  const std::byte* slot = slotAt(step.slot, part);
+  if (slot == out) return true;
+  if (!mayWrite(out, part.elems * plan_.codec().typeBytes())) return false;
+  plan_.codec().decode(slot, part.elems, out);
+  return true;
+}
+
+transport::Tag TileRun::tagOf(const Step& step) const { return dataTag(plan_.fingerprint(), tile_, step.phase, step.chunk); }
+
+std::byte* TileRun::slotAt(int slot, const Chunk& part) const {
+  const SlotUse& use = plan_.slot(slot);
+  switch (use.place) {
+    case SlotPlace::staging:
+      break;
+    // Only ever read: encodeInput leaves the bytes where they are.
+    case SlotPlace::input:
+      return const_cast<std::byte*>(plan_.inputAt(part));
+    case SlotPlace::output:
+      return plan_.outputAt(part);
+  }
+  return staging_ + use.stagingOffset;
+}
+
+quant::EncodeOptions TileRun::encodeOptions(const Chunk& part) const {
+  const Quantization& quant = plan_.call().quant;
+  quant::EncodeOptions options;
+  options.format = quant.format();
+  options.stochastic = quant.rounding == qcclRoundStochastic;
+  options.firstElemIndex = part.firstElem;
+  options.countLosses = true;
+  if (options.stochastic) {
+    options.noiseKey = quant::noiseKey(quant.seed, plan_.execution().sequence, static_cast<std::uint64_t>(plan_.rank()), next_);
+  }
+  return options;
+}
+
+void TileRun::count(const quant::EncodeCounts& encoded) {
+  counts_.encodedBlocks += encoded.blocks;
+  counts_.nonFiniteBlocks += encoded.nonFiniteBlocks;
+}
+
+// In place, the output may still be on its way out as input: true once nothing that is being sent overlaps [out, out + bytes).
+bool TileRun::mayWrite(const std::byte* out, std::size_t bytes) {
+  for (const Sent& sent : sent_) {
+    if (sent.data < out + bytes && out < sent.data + sent.bytes && !sent.request->poll()) return false;
+  }
+  return true;
+}
+
+}  // namespace qccl::collectives
