@@ -154,10 +154,13 @@ typedef struct {
   int scale;         /* qcclScale_t; default float32 */
   int ranksPerHost;  /* of algorithm hier, for which rank = host * ranksPerHost + index on the host; 0, the default: as the ranks found it
                         when they joined */
+  double minSnrDb; /* least signal-to-noise ratio, in dB, that a quantized call may be expected to have (docs/numerics.md has the model; 0:
+                      any). algorithm auto takes the cheapest that reaches it; where none does, a codec that was asked for with the call
+                      itself is refused, and otherwise the call is exact. Negative: setting QCCL_MIN_SNR_DB, default 0 */
 } qcclQuantConfig_t;
 
 #define QCCL_QUANT_CONFIG_INITIALIZER \
-  { QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX, QCCL_UNDEF_INT, QCCL_UNDEF_INT }
+  { QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX, QCCL_UNDEF_INT, QCCL_UNDEF_INT, -1.0 }
 
 /* Configuration of a communicator. Always start from QCCL_CONFIG_INITIALIZER; `size`, `magic` and `version` make old programs work with new
  * libraries. */
@@ -197,6 +200,7 @@ typedef struct {
   uint64_t wireBytes;      /* that this rank will send */
   uint64_t exactWireBytes; /* that it would send with codec none */
   double errorBound;       /* |error| <= errorBound * sum over ranks of the largest magnitude in the element's block; 0 with codec none */
+  double predictedSnrDb;   /* signal-to-noise ratio to be expected with independent Gaussian inputs; infinite with codec none */
   char reason[192];        /* one sentence: why this and not something else */
 } qcclPlan_t;
 
@@ -326,7 +330,7 @@ QCCL_API qcclResult_t qcclGetErrorBound(qcclAlgo_t algorithm, qcclCodec_t codec,
 
 typedef struct {
   const char* name;         /* the environment variable, "QCCL_TIMEOUT_MS" */
-  const char* type;         /* "integer", "bytes", "enum", "string", "boolean" */
+  const char* type;         /* "integer", "number", "bytes", "enum", "string", "boolean" */
   const char* defaultValue; /* as text */
   const char* value;        /* in force in this process, as text; valid until the next call on this thread */
   const char* unit;         /* "ms", "bytes", or "" */

@@ -15,6 +15,9 @@ struct AlgorithmRow {
   qcclAlgoInfo_t info;
   // How often the value of one element is quantized on its way, at most. Where that depends on a layout which is not known: for the worst.
   int (*quantizations)(const RankLayout& ranks);
+  // Noise power of the result, relative to its signal power, that independent inputs can expect, in units of that of one quantization of
+  // one value (docs/numerics.md derives it). The layout must be known where needsHosts.
+  double (*noise)(const RankLayout& ranks);
   // Chunks that the message is cut into.
   int (*chunks)(const RankLayout& ranks);
   Schedule (*schedule)(int rank, const RankLayout& ranks);

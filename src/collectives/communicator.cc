@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "collectives/algorithm_table.hpp"
+#include "collectives/noise_model.hpp"
 #include "core/backoff.hpp"
 #include "core/log.hpp"
 #include "core/types.hpp"
@@ -136,6 +137,7 @@ qcclPlan_t Communicator::explain(const Call& call, const qcclQuantConfig_t* conf
     if (call.coll == qcclCollReduceScatter && choice.quant.algorithm == qcclAlgoRing) quantizations = size_ - 1;
     plan.errorBound = errorBoundFactor(quantizations, choice.quant);
   }
+  plan.predictedSnrDb = predictedSnrDb(call.coll, choice.quant, layoutFor(chosen));
   std::snprintf(plan.reason, sizeof(plan.reason), "%s", choice.reason.c_str());
   return plan;
 }

@@ -1,6 +1,11 @@
 #include "collectives/selector.hpp"
 
+#include <algorithm>
+#include <cstdio>
+#include <vector>
+
 #include "collectives/algorithm_table.hpp"
+#include "collectives/noise_model.hpp"
 #include "core/error.hpp"
 #include "core/types.hpp"
 #include "quant/wire_format.hpp"
@@ -36,39 +41,61 @@ std::string obstacle(qcclAlgo_t algorithm, const RankLayout& ranks) {
   return "";
 }
 
-void chooseAlgorithm(qcclColl_t coll, std::size_t bytes, const RankLayout& ranks, Choice* choice) {
+struct Candidate {
+  qcclAlgo_t algorithm;
+  std::string reason;
+};
+
+// What the call may run with, cheapest first; never empty. Throws if the algorithm that was asked for cannot run.
+std::vector<Candidate> candidates(qcclColl_t coll, std::size_t bytes, qcclDataType_t dtype, const Quantization& quant,
+                                  const RankLayout& ranks) {
   if (coll == qcclCollReduceScatter) {
-    if (choice->quant.algorithm != qcclAlgoRing) choice->quant.algorithm = qcclAlgoAuto;
-    return;
+    if (quant.algorithm == qcclAlgoRing) return {{qcclAlgoRing, "ring as configured"}};
+    return {{qcclAlgoAuto, "the direct exchange"}};
   }
-  if (coll != qcclCollAllReduce) {
-    choice->quant.algorithm = qcclAlgoAuto;
-    return;
+  if (coll != qcclCollAllReduce) return {{qcclAlgoAuto, "the only algorithm"}};
+  if (quant.algorithm != qcclAlgoAuto) {
+    const char* name = enumName(qcclEnumAlgo, quant.algorithm);
+    const std::string why = obstacle(quant.algorithm, ranks);
+    if (!why.empty()) fail(qcclInvalidArgument, "algorithm ", name, " was requested, but ", why);
+    return {{quant.algorithm, strCat(name, " as configured")}};
   }
-  if (choice->quant.algorithm != qcclAlgoAuto) {
-    if (const std::string why = obstacle(choice->quant.algorithm, ranks); !why.empty()) {
-      fail(qcclInvalidArgument, "algorithm ", enumName(qcclEnumAlgo, choice->quant.algorithm), " was requested, but ", why);
-    }
-    choice->reason += "; the algorithm is as configured";
-    return;
-  }
-  const bool quantized = choice->quant.codec != qcclCodecNone;
+  const bool quantized = quant.codec != qcclCodecNone;
   if (quantized && ranks.size == 2) {
-    choice->quant.algorithm = qcclAlgoOneshot;
-    choice->reason += "; oneshot: between two ranks it sends no more than the others and quantizes once";
-  } else if (bytes <= kOneshotMaxBytes && ranks.size <= kOneshotMaxRanks) {
-    choice->quant.algorithm = qcclAlgoOneshot;
-    choice->reason += "; oneshot: small message, fewest steps";
-  } else if (bytes <= kOneshotMaxBytes) {
-    choice->quant.algorithm = qcclAlgoTree;
-    choice->reason += "; tree: small message, many ranks";
-  } else if (ranks.ranksPerHost > 1 && ranks.hosts() > 1 && obstacle(qcclAlgoHier, ranks).empty()) {
-    choice->quant.algorithm = qcclAlgoHier;
-    choice->reason += strCat("; hier: ", ranks.hosts(), " hosts of ", ranks.ranksPerHost, " ranks, fewest bytes between them");
-  } else {
-    choice->quant.algorithm = qcclAlgoTwoshot;
-    choice->reason += quantized ? "; twoshot: two quantizations at any number of ranks" : "; twoshot: large message";
+    return {{qcclAlgoOneshot, "oneshot: between two ranks it sends no more than the others and quantizes once"}};
   }
+  std::vector<Candidate> result;
+  if (bytes <= kOneshotMaxBytes && ranks.size <= kOneshotMaxRanks) return {{qcclAlgoOneshot, "oneshot: small message, fewest steps"}};
+  if (bytes <= kOneshotMaxBytes) {
+    result.push_back({qcclAlgoTree, "tree: small message, many ranks"});
+  } else if (ranks.ranksPerHost > 1 && ranks.hosts() > 1 && obstacle(qcclAlgoHier, ranks).empty()) {
+    result.push_back(
+        {qcclAlgoHier, strCat("hier: ", ranks.hosts(), " hosts of ", ranks.ranksPerHost, " ranks, fewest bytes between them")});
+  }
+  result.push_back({qcclAlgoTwoshot, quantized ? "twoshot: two quantizations at any number of ranks" : "twoshot: large message"});
+  // As long as its W - 1 messages are fewer bytes than those of the exact path.
+  const std::size_t frame = quant::frameElems(quant.blockElems);
+  if (quantized && quant::packedBytes(frame, quant.format()) * static_cast<std::size_t>(ranks.size) < 2 * frame * typeSize(dtype)) {
+    result.push_back({qcclAlgoOneshot, "oneshot: one quantization"});
+  }
+  return result;
+}
+
+// The codecs to go to, in this order, where `codec` is not precise enough: no shorter, and shorter than the values themselves.
+std::vector<qcclCodec_t> widerCodecs(qcclCodec_t codec, qcclDataType_t dtype) {
+  std::vector<qcclCodec_t> result;
+  for (const qcclCodec_t wider : {qcclCodecInt5, qcclCodecInt6, qcclCodecInt8, qcclCodecBf16}) {
+    const bool longEnough = quant::codeBits(wider) > quant::codeBits(codec) || (wider == qcclCodecInt8 && quant::codeBits(codec) == 8);
+    if (wider != codec && longEnough && quant::codeBits(wider) < 8 * typeSize(dtype)) result.push_back(wider);
+  }
+  return result;
+}
+
+// "36.1 dB"
+std::string decibels(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.1f dB", value);
+  return text;
 }
 
 }  // namespace
@@ -96,6 +123,11 @@ QuantDefaults resolve(const qcclQuantConfig_t& config, const QuantDefaults& defa
   }
   if (config.seed != UINT64_MAX) result.quant.seed = config.seed;
   if (config.minBytes != UINT64_MAX) result.minBytes = config.minBytes;
+  if (!(config.minSnrDb < 0)) {
+    if (!(config.minSnrDb <= kMaxSnrDb))
+      fail(qcclInvalidArgument, "qcclQuantConfig_t.minSnrDb = ", config.minSnrDb, " must be from 0 to ", kMaxSnrDb, " dB");
+    result.minSnrDb = config.minSnrDb;
+  }
   if (config.ranksPerHost != QCCL_UNDEF_INT) {
     if (config.ranksPerHost < 0)
       fail(qcclInvalidArgument, "qcclQuantConfig_t.ranksPerHost = ", config.ranksPerHost, " must not be negative");
@@ -130,7 +162,33 @@ Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedO
   } else {
     choice.reason = strCat("quantized: ", enumName(qcclEnumCodec, wanted.quant.codec), " as configured");
   }
-  chooseAlgorithm(coll, bytes, ranks, &choice);
+  // The first candidate for choice.quant's codec that is precise enough; false if there is none, with the best there is in *best.
+  const auto takePreciseEnough = [&](double* best) {
+    for (const Candidate& candidate : candidates(coll, bytes, dtype, choice.quant, ranks)) {
+      Quantization tried = choice.quant;
+      tried.algorithm = candidate.algorithm;
+      const double snrDb = wanted.minSnrDb > 0 ? predictedSnrDb(coll, tried, ranks) : 0;
+      *best = std::max(*best, snrDb);
+      if (snrDb < wanted.minSnrDb) continue;
+      choice.quant.algorithm = candidate.algorithm;
+      choice.reason += "; " + candidate.reason;
+      return true;
+    }
+    return false;
+  };
+  double best = 0;
+  if (takePreciseEnough(&best)) return choice;
+  const std::string tooLittle = strCat(enumName(qcclEnumCodec, choice.quant.codec), " can be expected to give ", decibels(best),
+                                       ", less than the minimum of ", decibels(wanted.minSnrDb), " (minSnrDb)");
+  if (requested) fail(qcclInvalidArgument, tooLittle, "; ask for less, for smaller blocks or another algorithm, or for codec none");
+  for (const qcclCodec_t wider : widerCodecs(wanted.quant.codec, dtype)) {
+    choice.quant.codec = wider;
+    choice.reason = strCat("quantized: ", enumName(qcclEnumCodec, wider), ", because ", tooLittle);
+    if (takePreciseEnough(&best)) return choice;
+  }
+  choice.quant.codec = qcclCodecNone;
+  choice.reason = "exact: " + tooLittle;
+  takePreciseEnough(&best);  // the exact path always is
   return choice;
 }
 

@@ -12,7 +12,11 @@ namespace qccl::collectives {
 struct QuantDefaults {
   Quantization quant;
   std::uint64_t minBytes = 0;
+  double minSnrDb = 0;  // that the call can be expected to have (noise_model.hpp); 0: none asked for
 };
+
+// More than any codec has; a larger minimum is a mistake.
+inline constexpr double kMaxSnrDb = 200;
 
 // `config` over `defaults`. Throws Error(qcclInvalidArgument) naming a field that is out of range.
 QuantDefaults resolve(const qcclQuantConfig_t& config, const QuantDefaults& defaults);

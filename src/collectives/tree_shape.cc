@@ -26,14 +26,26 @@ TreePlace treePlace(int position, int size) {
   return place;
 }
 
+namespace {
+
+int depthOf(int position, int size) {
+  int depth = 0;
+  for (int at = position; at != 0; at = treePlace(at, size).parent) ++depth;
+  return depth;
+}
+
+}  // namespace
+
 int treeHeight(int size) {
   int height = 0;
-  for (int position = 0; position < size; ++position) {
-    int depth = 0;
-    for (int at = position; at != 0; at = treePlace(at, size).parent) ++depth;
-    height = std::max(height, depth);
-  }
+  for (int position = 0; position < size; ++position) height = std::max(height, depthOf(position, size));
   return height;
+}
+
+double treeMeanDepth(int size) {
+  double sum = 0;
+  for (int position = 0; position < size; ++position) sum += depthOf(position, size);
+  return sum / size;
 }
 
 }  // namespace qccl::collectives

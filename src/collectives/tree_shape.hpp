@@ -19,4 +19,7 @@ TreePlace treePlace(int position, int size);
 // Most edges between position 0 and any other; 0 for one position.
 int treeHeight(int size);
 
+// Edges between position 0 and the others, on average over all positions.
+double treeMeanDepth(int size);
+
 }  // namespace qccl::collectives

@@ -31,6 +31,14 @@ std::uint64_t parseInteger(const SettingRow& row, const std::string& text, std::
   return value;
 }
 
+double parseNumber(const SettingRow& row, const std::string& text, double low, double high) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) failSetting(row, text, "is not a number");
+  if (!(value >= low && value <= high)) failSetting(row, text, "is out of range");
+  return value;
+}
+
 int parseEnum(const SettingRow& row, const std::string& text, qcclEnum_t kind) {
   const int value = enumValue(kind, text.c_str());
   if (value < 0) failSetting(row, text, "is not one of the names");
@@ -123,6 +131,10 @@ const std::vector<SettingRow>& settingTable() {
       {"QCCL_MIN_BYTES", "bytes", "16K", "bytes", "0..1024G",
        "Calls with less input than this per rank take the exact path even when a codec is set",
        [](const R& row, T& text, S& s) { s.minBytes = parseBytes(row.name, text); }},
+      {"QCCL_MIN_SNR_DB", "number", "0", "dB", "0..200",
+       "Least signal-to-noise ratio that a quantized call may be expected to have; where no algorithm reaches it, the call is exact. 0: "
+       "any",
+       [](const R& row, T& text, S& s) { s.minSnrDb = parseNumber(row, text, 0, 200); }},
       {"QCCL_TILE_BYTES", "bytes", "256K", "bytes", "4K..64M",
        "Input bytes of one pipeline step (rounded to whole frames); results do not depend on it",
        [](const R& row, T& text, S& s) {

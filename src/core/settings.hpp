@@ -24,6 +24,7 @@ struct Settings {
   int ranksPerHost = 0;
   int rounding = 0;
   std::uint64_t minBytes = 0;
+  double minSnrDb = 0;
   std::uint64_t tileBytes = 0;
   int tilesInFlight = 0;
   std::string rendezvous;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "collectives/algorithm_table.hpp"
+#include "collectives/noise_model.hpp"
 #include "collectives/tree_shape.hpp"
 
 namespace qccl::collectives {
@@ -23,16 +24,19 @@ struct Symbol {
   std::vector<int> order;            // ranks in the order of their addition
   std::map<int, int> quantizations;  // of each rank's contribution
   int divisions = 0;
+  int noise = 0;  // powers, in units of that of quantizing one contribution: a sum's quantization counts for each of its terms
 
   Symbol quantized() const {
     Symbol s = *this;
     for (auto& [rank, count] : s.quantizations) ++count;
+    s.noise += static_cast<int>(order.size());
     return s;
   }
   Symbol plus(const Symbol& other) const {
     Symbol s = *this;
     s.order.insert(s.order.end(), other.order.begin(), other.order.end());
     for (const auto& [rank, count] : other.quantizations) s.quantizations[rank] += count;
+    s.noise += other.noise;
     return s;
   }
   int worst() const {
@@ -106,7 +110,7 @@ class Simulation {
   }
 
   bool step(Rank& rank, const Step& s) {
-    const Symbol input{{rank.rank}, {{rank.rank, 0}}, 0};
+    const Symbol input{{rank.rank}, {{rank.rank, 0}}, 0, 0};
     switch (s.kind) {
       case StepKind::encodeInput:
         setSlot(rank, s.slot, input.quantized());
@@ -191,15 +195,18 @@ void expectTheSameFullSumEverywhere(const AlgorithmRow& row, const RankLayout& r
   EXPECT_TRUE(simulation.allMessagesReceived());
   ASSERT_EQ(simulation.chunks(), row.chunks(ranks));
   int worst = 0;
+  double noise = 0;
   for (int chunk = 0; chunk < simulation.chunks(); ++chunk) {
     const auto first = simulation.output(0, chunk);
     ASSERT_TRUE(first.has_value());
     EXPECT_EQ(sorted(first->order), allRanks(ranks.size));
     EXPECT_EQ(first->divisions, 1);
     worst = std::max(worst, first->worst());
+    noise += static_cast<double>(first->noise) / ranks.size / simulation.chunks();
     for (int rank = 1; rank < ranks.size; ++rank) EXPECT_EQ(simulation.output(rank, chunk), first);
   }
   EXPECT_EQ(worst, row.quantizations(ranks)) << "the table promises another number of quantizations";
+  EXPECT_NEAR(noise, row.noise(ranks), 1e-9) << "the table promises another noise power";
 }
 
 TEST(AllReduceSchedule, SumsEveryRankOnceTheSameWayOnEveryRank) {
@@ -284,7 +291,8 @@ TEST(AllReduceSchedule, SendsAsManyMessagesAsItsFormulaSays) {
 
 TEST(OtherSchedules, ReduceScatterLeavesTheFullSumWithEachOwner) {
   for (int size = 2; size <= kMaxSize; ++size) {
-    for (const auto make : {reduceScatterDirectSchedule, reduceScatterRingSchedule}) {
+    for (const qcclAlgo_t algorithm : {qcclAlgoAuto, qcclAlgoRing}) {
+      const auto make = algorithm == qcclAlgoRing ? reduceScatterRingSchedule : reduceScatterDirectSchedule;
       Simulation simulation(size, [&](int rank) { return make(rank, size); });
       ASSERT_TRUE(simulation.run());
       ASSERT_EQ(simulation.problem(), "");
@@ -293,6 +301,8 @@ TEST(OtherSchedules, ReduceScatterLeavesTheFullSumWithEachOwner) {
         ASSERT_TRUE(simulation.output(rank, rank).has_value());
         EXPECT_EQ(sorted(simulation.output(rank, rank)->order), allRanks(size));
         EXPECT_EQ(simulation.output(rank, rank)->divisions, 1);
+        EXPECT_NEAR(static_cast<double>(simulation.output(rank, rank)->noise) / size,
+                    noiseFactor(qcclCollReduceScatter, algorithm, {size, 0}), 1e-9);
         EXPECT_FALSE(simulation.output(rank, (rank + 1) % size).has_value());
       }
     }

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <string>
 #include <tuple>
 
+#include "collectives/noise_model.hpp"
 #include "core/error.hpp"
 
 namespace qccl::collectives {
@@ -95,6 +98,68 @@ TEST(Selector, RefusesHierWhereTheRanksDoNotLieAsItNeeds) {
   EXPECT_NE(refusal({8, 4}).find("ranksPerHost = 3 does not divide the 8 ranks"), std::string::npos);
 }
 
+TEST(Selector, TakesTheCheapestAlgorithmThatIsPreciseEnough) {
+  QuantDefaults wanted = int8Defaults();
+  const RankLayout ranks{4, 4};
+  const auto snrDb = [&](qcclAlgo_t algorithm) {
+    Quantization quant = wanted.quant;
+    quant.algorithm = algorithm;
+    return predictedSnrDb(qcclCollAllReduce, quant, ranks);
+  };
+  const auto chosen = [&](double minSnrDb, bool requested = false) {
+    wanted.minSnrDb = minSnrDb;
+    return choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, ranks, wanted, requested);
+  };
+  ASSERT_GT(snrDb(qcclAlgoOneshot), snrDb(qcclAlgoTwoshot) + 2);
+  EXPECT_EQ(chosen(snrDb(qcclAlgoTwoshot) - 0.1).quant.algorithm, qcclAlgoTwoshot);
+  EXPECT_EQ(chosen(snrDb(qcclAlgoTwoshot) + 0.1).quant.algorithm, qcclAlgoOneshot);
+  EXPECT_EQ(chosen(snrDb(qcclAlgoTwoshot) + 0.1).quant.codec, qcclCodecInt8);
+  // More than int8 can give: the next wider codec, then exact, unless the codec was asked for.
+  EXPECT_EQ(chosen(snrDb(qcclAlgoOneshot) + 0.1).quant.codec, qcclCodecBf16);
+  const Choice exact = chosen(70);
+  EXPECT_EQ(exact.quant.codec, qcclCodecNone);
+  EXPECT_EQ(exact.quant.algorithm, qcclAlgoTwoshot);
+  EXPECT_NE(exact.reason.find("minSnrDb"), std::string::npos) << exact.reason;
+  EXPECT_EQ(chosen(snrDb(qcclAlgoOneshot) - 0.1, true).quant.algorithm, qcclAlgoOneshot);
+  try {
+    chosen(snrDb(qcclAlgoOneshot) + 0.1, true);
+    ADD_FAILURE() << "a codec that cannot give what is asked for was not refused";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), qcclInvalidArgument);
+    EXPECT_NE(std::string(error.what()).find("minSnrDb"), std::string::npos) << error.what();
+  }
+  // An algorithm that was asked for stays.
+  wanted.quant.algorithm = qcclAlgoRing;
+  EXPECT_EQ(chosen(snrDb(qcclAlgoRing) - 0.1).quant.codec, qcclCodecInt8);
+  EXPECT_EQ(chosen(snrDb(qcclAlgoRing) + 0.1).quant.codec, qcclCodecBf16);
+  EXPECT_EQ(chosen(70).quant.codec, qcclCodecNone);
+  EXPECT_EQ(chosen(70).quant.algorithm, qcclAlgoRing);
+}
+
+TEST(Selector, TakesTheShortestCodecThatIsPreciseEnough) {
+  QuantDefaults wanted = int8Defaults();
+  const auto codecFor = [&](qcclCodec_t configured, double minSnrDb, qcclDataType_t dtype = qcclFloat32) {
+    wanted.quant.codec = configured;
+    wanted.minSnrDb = minSnrDb;
+    return choose(qcclCollAllReduce, 1 << 20, dtype, qcclSum, onOneHost(4), wanted, false).quant.codec;
+  };
+  EXPECT_EQ(codecFor(qcclCodecInt4, 10), qcclCodecInt4);
+  EXPECT_EQ(codecFor(qcclCodecInt4, 22), qcclCodecInt5);
+  EXPECT_EQ(codecFor(qcclCodecFp4E2m1, 28), qcclCodecInt6);
+  EXPECT_EQ(codecFor(qcclCodecInt5, 38), qcclCodecInt8);
+  EXPECT_EQ(codecFor(qcclCodecFp8E4m3, 38), qcclCodecInt8);
+  EXPECT_EQ(codecFor(qcclCodecInt6, 48), qcclCodecBf16);
+  EXPECT_EQ(codecFor(qcclCodecInt6, 48, qcclBfloat16), qcclCodecNone) << "bf16 saves nothing there";
+}
+
+TEST(Selector, NeverSendsMoreThanTheExactPathForPrecision) {
+  QuantDefaults wanted = int8Defaults();
+  wanted.minSnrDb = 42.5;  // oneshot alone has it
+  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, onOneHost(7), wanted, false).quant.algorithm, qcclAlgoOneshot);
+  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, onOneHost(8), wanted, false).quant.codec, qcclCodecBf16);
+  EXPECT_EQ(choose(qcclCollAllReduce, 1 << 20, qcclBfloat16, qcclSum, onOneHost(4), wanted, false).quant.codec, qcclCodecNone);
+}
+
 TEST(Selector, RefusesConfigurationsOutOfRange) {
   const QuantDefaults defaults = int8Defaults();
   const auto refused = [&](auto change) {
@@ -113,6 +178,8 @@ TEST(Selector, RefusesConfigurationsOutOfRange) {
   for (const int block : {0, -256, 16, 100, 8192}) EXPECT_TRUE(refused([&](auto& c) { c.blockElems = block; })) << block;
   EXPECT_FALSE(refused([](auto& c) { c.blockElems = 32; }));
   EXPECT_TRUE(refused([](auto& c) { c.ranksPerHost = -1; }));
+  for (const double snr : {201.0, HUGE_VAL, std::nan("")}) EXPECT_TRUE(refused([&](auto& c) { c.minSnrDb = snr; })) << snr;
+  EXPECT_FALSE(refused([](auto& c) { c.minSnrDb = 40.5; }));
   EXPECT_FALSE(refused([](auto& c) { c.ranksPerHost = 0; }));
 }
 

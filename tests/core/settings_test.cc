@@ -126,6 +126,10 @@ const std::vector<Row>& rows() {
        {"0", "1", "1099511627776"},
        {"", "-1", "2T", "1025G", "K", "1.5K", "1KB"},
        [](const Settings& s) { return text(static_cast<long long>(s.minBytes)); }},
+      {"QCCL_MIN_SNR_DB",
+       {"0", "36", "38.5", "200"},
+       {"", "-1", "201", "40dB", "nan", "inf", "1e3"},
+       [](const Settings& s) { return strCat(s.minSnrDb); }},
       {"QCCL_TILE_BYTES",
        {"4096", "65536", "67108864"},
        {"", "0", "4095", "65M", "x"},
@@ -145,7 +149,7 @@ TEST_F(SettingsTest, EveryRowIsTested) {
 }
 
 TEST_F(SettingsTest, EveryRowIsDocumented) {
-  const std::set<std::string> types = {"integer", "bytes", "enum", "string", "boolean"};
+  const std::set<std::string> types = {"integer", "number", "bytes", "enum", "string", "boolean"};
   for (const SettingRow& row : settingTable()) {
     EXPECT_THAT(row.name, testing::MatchesRegex("QCCL_[A-Z_]+"));
     EXPECT_TRUE(types.contains(row.type)) << row.name;
