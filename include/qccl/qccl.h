@@ -154,13 +154,15 @@ typedef struct {
   int scale;         /* qcclScale_t; default float32 */
   int ranksPerHost;  /* of algorithm hier, for which rank = host * ranksPerHost + index on the host; 0, the default: as the ranks found it
                         when they joined */
-  double minSnrDb; /* least signal-to-noise ratio, in dB, that a quantized call may be expected to have (docs/numerics.md has the model; 0:
-                      any). algorithm auto takes the cheapest that reaches it; where none does, a codec that was asked for with the call
-                      itself is refused, and otherwise the call is exact. Negative: setting QCCL_MIN_SNR_DB, default 0 */
+  double minSnrDb;  /* least signal-to-noise ratio, in dB, that a quantized call may be expected to have (docs/numerics.md has the model; 0:
+                       any). algorithm auto takes the cheapest that reaches it; where none does, a codec that was asked for with the call
+                       itself is refused, and otherwise the call is exact. Negative: setting QCCL_MIN_SNR_DB, default 0 */
+  int inspectEvery; /* every so many-th quantized call of the communicator also sums a sample of up to 4096 of its elements exactly, for the
+                       signal-to-noise ratio in qcclStats_t; 1: each call (with this very call), 0, the default: none */
 } qcclQuantConfig_t;
 
 #define QCCL_QUANT_CONFIG_INITIALIZER \
-  { QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX, QCCL_UNDEF_INT, QCCL_UNDEF_INT, -1.0 }
+  { QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX, QCCL_UNDEF_INT, QCCL_UNDEF_INT, -1.0, QCCL_UNDEF_INT }
 
 /* Configuration of a communicator. Always start from QCCL_CONFIG_INITIALIZER; `size`, `magic` and `version` make old programs work with new
  * libraries. */
@@ -179,7 +181,7 @@ typedef struct {
 #define QCCL_CONFIG_INITIALIZER \
   { sizeof(qcclConfig_t), QCCL_CONFIG_MAGIC, QCCL_VERSION_CODE, NULL, NULL, QCCL_UNDEF_INT, QCCL_QUANT_CONFIG_INITIALIZER }
 
-/* What a communicator has done since it was made. Counts are of this rank. */
+/* What a communicator has done: since it was made, or in one call. Counts are of this rank. */
 typedef struct {
   size_t size;              /* set by the caller to sizeof(qcclStats_t) */
   uint64_t calls;           /* collectives and point-to-point operations completed */
@@ -190,6 +192,11 @@ typedef struct {
   uint64_t exactWireBytes;  /* what the same algorithms would have sent with codec none; saved = exactWireBytes - wireBytes */
   uint64_t nonFiniteBlocks; /* blocks that this rank encoded as non-finite because they held NaN or Inf */
   uint64_t encodedBlocks;   /* blocks that this rank encoded */
+  uint64_t inspectedCalls; /* quantized calls that were inspected (qcclQuantConfig_t.inspectEvery); their samples count in wireBytes only */
+  uint64_t inspectedElems; /* elements of their results that were compared with the exact sums */
+  double signalEnergy;     /* sum of the squares of these exact sums */
+  double noiseEnergy;      /* and of their differences from the results */
+  double snrDb;            /* 10 log10(signalEnergy / noiseEnergy); NaN if nothing was inspected */
 } qcclStats_t;
 
 /* What a call would do on this communicator. */
@@ -258,6 +265,9 @@ QCCL_API qcclResult_t qcclCommGetAsyncError(qcclComm_t comm, qcclResult_t* resul
 
 /* Copies the counters. stats->size must be set. Never blocks. */
 QCCL_API qcclResult_t qcclCommGetStats(qcclComm_t comm, qcclStats_t* stats);
+
+/* The same for the last completed call alone (the last group of point-to-point operations counts as one); all zero before the first. */
+QCCL_API qcclResult_t qcclCommGetLastCallStats(qcclComm_t comm, qcclStats_t* stats);
 
 /* Says what AllReduce or ReduceScatter (count = recvcount) with these arguments would do on `comm`; quant as in qcclAllReduceEx. Local: no
  * communication. */

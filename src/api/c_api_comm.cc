@@ -58,6 +58,14 @@ void initAll(qcclComm_t* comms, int nranks, const int* devices, const qcclConfig
   std::copy(made.begin(), made.end(), comms);
 }
 
+// As far as the caller's struct reaches.
+void copyStats(const char* function, qcclStats_t from, qcclStats_t* to) {
+  requireNonNull(to, function, "stats");
+  if (to->size < sizeof(to->size) || to->size > 4096) fail(qcclInvalidArgument, function, ": set stats->size = sizeof(qcclStats_t) first");
+  from.size = std::min(to->size, sizeof(from));
+  std::memcpy(to, &from, from.size);
+}
+
 }  // namespace
 }  // namespace qccl::api
 
@@ -123,15 +131,11 @@ qcclResult_t qcclCommGetAsyncError(qcclComm_t comm, qcclResult_t* result) {
 }
 
 qcclResult_t qcclCommGetStats(qcclComm_t comm, qcclStats_t* stats) {
-  return guard([&] {
-    requireNonNull(stats, "qcclCommGetStats", "stats");
-    if (stats->size < sizeof(stats->size) || stats->size > 4096) {
-      qccl::fail(qcclInvalidArgument, "qcclCommGetStats: set stats->size = sizeof(qcclStats_t) first");
-    }
-    qcclStats_t now = lookUp(comm)->stats();
-    now.size = std::min(stats->size, sizeof(now));
-    std::memcpy(stats, &now, now.size);
-  });
+  return guard([&] { copyStats("qcclCommGetStats", lookUp(comm)->statistics().total(), stats); });
+}
+
+qcclResult_t qcclCommGetLastCallStats(qcclComm_t comm, qcclStats_t* stats) {
+  return guard([&] { copyStats("qcclCommGetLastCallStats", lookUp(comm)->statistics().lastCall(), stats); });
 }
 
 }  // extern "C"

@@ -59,6 +59,7 @@ CommConfig resolveConfig(const qcclConfig_t* userConfig) {
   environment.quant.rounding = static_cast<qcclRounding_t>(result.settings.rounding);
   environment.quant.ranksPerHost = result.settings.ranksPerHost;
   environment.minBytes = result.settings.minBytes;
+  environment.quant.inspectEvery = result.settings.inspectEvery;
   environment.minSnrDb = result.settings.minSnrDb;
 
   collectives::CommunicatorOptions& options = result.options;

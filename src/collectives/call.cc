@@ -30,6 +30,7 @@ std::string describe(const Announcement& a) {
         strCat(", codec=", nameOf(qcclEnumCodec, a.codec), ", block=", a.blockElems, ", rounding=", nameOf(qcclEnumRounding, a.rounding));
     if (a.scale != qcclScaleFloat32) text += ", scale=" + nameOf(qcclEnumScale, a.scale);
     if (a.rounding == qcclRoundStochastic) text += strCat(", seed=", a.seed);
+    if (a.inspectEvery > 0) text += strCat(", inspected every ", a.inspectEvery);
   }
   if (a.algorithm != qcclAlgoAuto) text += strCat(", algorithm=", nameOf(qcclEnumAlgo, a.algorithm));
   if (a.ranksPerHost > 0) text += strCat(", ranks per host=", a.ranksPerHost);
@@ -46,15 +47,16 @@ Announcement announce(const Call& call, std::uint64_t sequence) {
   a.count = call.count;
   a.coll = call.coll;
   a.dtype = call.dtype;
-  a.op = reduces(call.coll) ? static_cast<std::int32_t>(call.op) : 0;
+  a.op = reduces(call.coll) ? static_cast<std::int16_t>(call.op) : std::int16_t{0};
   a.root = call.root;
   a.codec = call.quant.codec;
   a.blockElems = quantized ? static_cast<std::int32_t>(call.quant.blockElems) : 0;
   a.scale = quantized ? static_cast<std::int32_t>(call.quant.scale) : 0;
   a.algorithm = call.quant.algorithm;
-  a.rounding = quantized ? static_cast<std::int32_t>(call.quant.rounding) : 0;
+  a.rounding = quantized ? static_cast<std::int16_t>(call.quant.rounding) : std::int16_t{0};
   a.seed = quantized && call.quant.rounding == qcclRoundStochastic ? call.quant.seed : 0;
   a.ranksPerHost = call.quant.algorithm == qcclAlgoHier ? call.quant.ranksPerHost : 0;
+  a.inspectEvery = quantized ? call.quant.inspectEvery : 0;
   return a;
 }
 

@@ -20,6 +20,7 @@ struct Quantization {
   qcclRounding_t rounding = qcclRoundNearest;
   std::uint64_t seed = 0;
   int ranksPerHost = 0;  // of algorithm hier
+  int inspectEvery = 0;  // every so many-th quantized call of the communicator is inspected; 0: none
 
   // Unless codec is none.
   quant::PackedFormat format() const { return {codec, scale, blockElems}; }
@@ -48,13 +49,14 @@ struct Announcement {
   std::uint64_t seed;
   std::int32_t coll;
   std::int32_t dtype;
-  std::int32_t op;
+  std::int16_t op;
+  std::int16_t rounding;
   std::int32_t root;
   std::int32_t codec;
   std::int32_t blockElems;
   std::int32_t algorithm;
-  std::int32_t rounding;
   std::int32_t ranksPerHost;
+  std::int32_t inspectEvery;
   std::int32_t scale;
 
   bool operator==(const Announcement&) const = default;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "collectives/algorithm_table.hpp"
+#include "collectives/inspection.hpp"
 #include "collectives/noise_model.hpp"
 #include "core/backoff.hpp"
 #include "core/log.hpp"
@@ -16,6 +17,13 @@ namespace {
 std::size_t messageElems(const Call& call, int size) {
   const bool perRank = call.coll == qcclCollReduceScatter || call.coll == qcclCollAllGather;
   return perRank ? call.count * static_cast<std::size_t>(size) : call.count;
+}
+
+void countExecution(const ExecutionCounts& counts, qcclStats_t* stats) {
+  stats->wireBytes += counts.wireBytes;
+  stats->exactWireBytes += counts.exactWireBytes;
+  stats->nonFiniteBlocks += counts.nonFiniteBlocks;
+  stats->encodedBlocks += counts.encodedBlocks;
 }
 
 }  // namespace
@@ -166,35 +174,53 @@ void Communicator::guarded(Describe what, Body body) {
   }
 }
 
+ExecutionCounts Communicator::executeCall(const Call& call, std::uint64_t sequence, bool ofInspection) {
+  const Schedule schedule = scheduleFor(call);
+  const Partition partition = partitionFor(call);
+  Execution execution{call, schedule, partition, 0, 0, sequence, ofInspection};
+  const std::size_t ownFirst = static_cast<std::size_t>(rank_) * call.count;
+  if (call.coll == qcclCollAllGather) execution.inputFirstElem = ownFirst;
+  if (call.coll == qcclCollReduceScatter) execution.outputFirstElem = ownFirst;
+  return execute(execution, options_.executor, *membership_.transport, *membership_.control, staging_);
+}
+
 void Communicator::run(const Call& call) {
   const auto what = [&] { return describe(call); };
   guarded(what, [&] {
     const std::uint64_t sequence = ++sequence_;
-    const std::size_t elems = messageElems(call, size_);
-    ExecutionCounts counts;
+    qcclStats_t stats = noStatistics();
+    stats.calls = 1;
+    stats.elems = call.coll == qcclCollReduceScatter ? messageElems(call, size_) : call.count;
     if (size_ == 1) {
       copyOwn(call);
+    } else if (call.quant.codec == qcclCodecNone) {
+      countExecution(executeCall(call, sequence, false), &stats);
     } else {
-      const Schedule schedule = scheduleFor(call);
-      const Partition partition = partitionFor(call);
-      Execution execution{call, schedule, partition, 0, 0, sequence};
-      const std::size_t ownFirst = static_cast<std::size_t>(rank_) * call.count;
-      if (call.coll == qcclCollAllGather) execution.inputFirstElem = ownFirst;
-      if (call.coll == qcclCollReduceScatter) execution.outputFirstElem = ownFirst;
-      counts = execute(execution, options_.executor, *membership_.transport, *membership_.control, staging_);
+      runQuantized(call, sequence, &stats);
     }
-    const std::size_t inputElems = call.coll == qcclCollReduceScatter ? elems : call.count;
-    counters_.calls += 1;
-    counters_.elems += inputElems;
-    if (call.quant.codec != qcclCodecNone) {
-      counters_.quantizedCalls += 1;
-      counters_.quantizedElems += inputElems;
-    }
-    counters_.wireBytes += counts.wireBytes;
-    counters_.exactWireBytes += counts.exactWireBytes;
-    counters_.nonFiniteBlocks += counts.nonFiniteBlocks;
-    counters_.encodedBlocks += counts.encodedBlocks;
+    statistics_.add(stats);
   });
+}
+
+void Communicator::runQuantized(const Call& call, std::uint64_t sequence, qcclStats_t* stats) {
+  ++quantizedCalls_;
+  stats->quantizedCalls = 1;
+  stats->quantizedElems = stats->elems;
+  const int every = call.quant.inspectEvery;
+  if (every == 0 || quantizedCalls_ % static_cast<std::uint64_t>(every) != 0) {
+    countExecution(executeCall(call, sequence, false), stats);
+    return;
+  }
+  Inspection inspection(call, messageElems(call, size_), sequence);
+  countExecution(executeCall(call, sequence, false), stats);
+  const Call exact = inspection.exactCall(layout_);
+  stats->wireBytes += executeCall(exact, sequence, true).wireBytes;
+  const bool ownPart = call.coll == qcclCollReduceScatter;
+  const Inspection::Outcome outcome = inspection.compare(call, ownPart ? static_cast<std::size_t>(rank_) * call.count : 0, call.count);
+  stats->inspectedCalls = 1;
+  stats->inspectedElems = outcome.elems;
+  stats->signalEnergy = outcome.signalEnergy;
+  stats->noiseEnergy = outcome.noiseEnergy;
 }
 
 void Communicator::checkPointToPoint(const PointToPoint& operation) const {
@@ -209,12 +235,13 @@ void Communicator::runPointToPoint(std::span<const PointToPoint> operations) {
   const auto what = [] { return "a group of sends and receives"; };
   guarded(what, [&] {
     exchange(operations);
-    counters_.calls += operations.size();
+    qcclStats_t stats = noStatistics();
+    stats.calls = operations.size();
     for (const PointToPoint& operation : operations) {
-      if (!operation.isSend || operation.peer == rank_) continue;
-      counters_.wireBytes += operation.bytes;
-      counters_.exactWireBytes += operation.bytes;
+      if (operation.isSend && operation.peer != rank_) stats.wireBytes += operation.bytes;
     }
+    stats.exactWireBytes = stats.wireBytes;
+    statistics_.add(stats);
   });
 }
 
@@ -273,6 +300,7 @@ void Communicator::exchange(std::span<const PointToPoint> operations) {
 
 void Communicator::leave() {
   const Exclusive exclusive(*this);
+  log(LogLevel::info, "rank ", rank_, " of ", name(), " leaves after ", describe(statistics_.total()));
   if (asyncError(nullptr) != qcclSuccess) return;
   membership_.transport->flush();
   membership_.control->leave(Deadline::in(options_.executor.timeout));
@@ -292,20 +320,6 @@ qcclResult_t Communicator::asyncError(std::string* what) const {
   const transport::Failure failure = membership_.control->failure();
   if (what != nullptr) *what = failure.what;
   return failure.code;
-}
-
-qcclStats_t Communicator::stats() const {
-  qcclStats_t stats{};
-  stats.size = sizeof(stats);
-  stats.calls = counters_.calls;
-  stats.quantizedCalls = counters_.quantizedCalls;
-  stats.elems = counters_.elems;
-  stats.quantizedElems = counters_.quantizedElems;
-  stats.wireBytes = counters_.wireBytes;
-  stats.exactWireBytes = counters_.exactWireBytes;
-  stats.nonFiniteBlocks = counters_.nonFiniteBlocks;
-  stats.encodedBlocks = counters_.encodedBlocks;
-  return stats;
 }
 
 }  // namespace qccl::collectives

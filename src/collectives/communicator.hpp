@@ -17,6 +17,7 @@
 #include "collectives/message_tag.hpp"
 #include "collectives/selector.hpp"
 #include "collectives/staging.hpp"
+#include "collectives/statistics.hpp"
 #include "transport/membership.hpp"
 
 namespace qccl::collectives {
@@ -71,7 +72,7 @@ class Communicator {
   // qcclSuccess and "", or why the communicator cannot go on.
   qcclResult_t asyncError(std::string* what) const;
 
-  qcclStats_t stats() const;
+  const Statistics& statistics() const { return statistics_; }
 
  private:
   class Exclusive;
@@ -81,6 +82,8 @@ class Communicator {
   void guarded(Describe what, Body body);
   Choice chooseFor(const Call& call, const qcclQuantConfig_t* config) const;
   void copyOwn(const Call& call);
+  ExecutionCounts executeCall(const Call& call, std::uint64_t sequence, bool ofInspection);
+  void runQuantized(const Call& call, std::uint64_t sequence, qcclStats_t* stats);
   RankLayout layoutFor(const Call& call) const;
   Schedule scheduleFor(const Call& call) const;
   Partition partitionFor(const Call& call) const;
@@ -98,11 +101,8 @@ class Communicator {
   std::atomic<bool> busy_{false};
   std::atomic<bool> aborted_{false};
 
-  struct Counters {
-    std::atomic<std::uint64_t> calls{0}, quantizedCalls{0}, elems{0}, quantizedElems{0}, wireBytes{0}, exactWireBytes{0},
-        nonFiniteBlocks{0}, encodedBlocks{0};
-  };
-  Counters counters_;
+  std::uint64_t quantizedCalls_ = 0;
+  Statistics statistics_;
 };
 
 }  // namespace qccl::collectives

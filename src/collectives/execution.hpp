@@ -24,6 +24,7 @@ struct Execution {
   std::size_t inputFirstElem = 0;   // element of the message at which the caller's input buffer begins (all-gather: the own chunk)
   std::size_t outputFirstElem = 0;  // and the output buffer (reduce-scatter: the own chunk)
   std::uint64_t sequence = 0;       // number of the call on its communicator
+  bool ofInspection = false;        // not the call itself but what inspects it, under the same number
 };
 
 // What one execution did on this rank.

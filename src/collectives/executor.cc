@@ -6,6 +6,7 @@
 #include <set>
 
 #include "collectives/blame.hpp"
+#include "collectives/message_tag.hpp"
 #include "collectives/neighbour_check.hpp"
 #include "collectives/tile_run.hpp"
 #include "core/backoff.hpp"
@@ -50,7 +51,8 @@ ExecutionCounts execute(const Execution& execution, const ExecutorOptions& optio
   const std::size_t window = std::min<std::size_t>(static_cast<std::size_t>(options.tilesInFlight), std::max<std::size_t>(plan.tiles(), 1));
   std::byte* memory = staging.reserve(window * plan.tileStagingBytes());
 
-  NeighbourCheck check(announcement, execution.sequence, transport, control.rank(), control.size());
+  NeighbourCheck check(announcement, announcementTag(execution.sequence, execution.ofInspection), transport, control.rank(),
+                       control.size());
   bool checked = false;
   std::deque<std::unique_ptr<TileRun>> running;
   std::size_t started = 0;

@@ -2,7 +2,7 @@
 //
 //   bits 46..47  kind: announcement, data, point to point
 //   data:            28..45 fingerprint of the call   12..27 tile   11 phase   0..10 chunk
-//   announcement:    0..45 call number
+//   announcement:    45 of the inspection of a call   0..44 call number
 //   point to point:  0..45 number of the operation between the two ranks
 // The fingerprint covers the call's arguments and its number, so data of a call that differs is never taken for ours: it stays unmatched
 // until the neighbour check reports the difference. Calls that happen to share a fingerprint are kept apart by their order.
@@ -26,7 +26,9 @@ inline constexpr std::uint64_t kPointToPoint = std::uint64_t{3} << 46;
 inline constexpr std::uint64_t kNumberMask = (std::uint64_t{1} << 46) - 1;
 }  // namespace tag_kind
 
-inline transport::Tag announcementTag(std::uint64_t sequence) { return tag_kind::kAnnouncement | (sequence & tag_kind::kNumberMask); }
+inline transport::Tag announcementTag(std::uint64_t sequence, bool ofInspection) {
+  return tag_kind::kAnnouncement | static_cast<std::uint64_t>(ofInspection) << 45 | (sequence & (tag_kind::kNumberMask >> 1));
+}
 
 inline transport::Tag pointToPointTag(std::uint64_t number) { return tag_kind::kPointToPoint | (number & tag_kind::kNumberMask); }
 

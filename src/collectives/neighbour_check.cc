@@ -1,13 +1,11 @@
 #include "collectives/neighbour_check.hpp"
 
-#include "collectives/message_tag.hpp"
-
 namespace qccl::collectives {
 
-NeighbourCheck::NeighbourCheck(const Announcement& own, std::uint64_t sequence, transport::Transport& transport, int rank, int size)
+NeighbourCheck::NeighbourCheck(const Announcement& own, transport::Tag tag, transport::Transport& transport, int rank, int size)
     : rank_(rank), left_((rank + size - 1) % size), right_((rank + 1) % size), own_(own) {
-  received_ = transport.recv(left_, announcementTag(sequence), &theirs_, sizeof(theirs_));
-  sent_ = transport.send(right_, announcementTag(sequence), &own_, sizeof(own_));
+  received_ = transport.recv(left_, tag, &theirs_, sizeof(theirs_));
+  sent_ = transport.send(right_, tag, &own_, sizeof(own_));
 }
 
 bool NeighbourCheck::poll() {

@@ -12,7 +12,8 @@ namespace qccl::collectives {
 
 class NeighbourCheck {
  public:
-  NeighbourCheck(const Announcement& own, std::uint64_t sequence, transport::Transport& transport, int rank, int size);
+  // `tag`: of announcements, the same on all ranks and of no other call.
+  NeighbourCheck(const Announcement& own, transport::Tag tag, transport::Transport& transport, int rank, int size);
 
   // True once both messages are through. Throws Error(qcclInvalidUsage) on a mismatch.
   bool poll();

@@ -128,6 +128,11 @@ QuantDefaults resolve(const qcclQuantConfig_t& config, const QuantDefaults& defa
       fail(qcclInvalidArgument, "qcclQuantConfig_t.minSnrDb = ", config.minSnrDb, " must be from 0 to ", kMaxSnrDb, " dB");
     result.minSnrDb = config.minSnrDb;
   }
+  if (config.inspectEvery != QCCL_UNDEF_INT) {
+    if (config.inspectEvery < 0)
+      fail(qcclInvalidArgument, "qcclQuantConfig_t.inspectEvery = ", config.inspectEvery, " must not be negative");
+    result.quant.inspectEvery = config.inspectEvery;
+  }
   if (config.ranksPerHost != QCCL_UNDEF_INT) {
     if (config.ranksPerHost < 0)
       fail(qcclInvalidArgument, "qcclQuantConfig_t.ranksPerHost = ", config.ranksPerHost, " must not be negative");

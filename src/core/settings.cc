@@ -135,6 +135,11 @@ const std::vector<SettingRow>& settingTable() {
        "Least signal-to-noise ratio that a quantized call may be expected to have; where no algorithm reaches it, the call is exact. 0: "
        "any",
        [](const R& row, T& text, S& s) { s.minSnrDb = parseNumber(row, text, 0, 200); }},
+      {"QCCL_INSPECT_EVERY", "integer", "0", "calls", "0..1000000",
+       "Every so many-th quantized call also sums a sample of its elements exactly, for the measured SNR in qcclCommGetStats; 1: each "
+       "call, "
+       "0: none",
+       [](const R& row, T& text, S& s) { s.inspectEvery = static_cast<int>(parseInteger(row, text, 0, 1000000)); }},
       {"QCCL_TILE_BYTES", "bytes", "256K", "bytes", "4K..64M",
        "Input bytes of one pipeline step (rounded to whole frames); results do not depend on it",
        [](const R& row, T& text, S& s) {

@@ -25,6 +25,7 @@ struct Settings {
   int rounding = 0;
   std::uint64_t minBytes = 0;
   double minSnrDb = 0;
+  int inspectEvery = 0;
   std::uint64_t tileBytes = 0;
   int tilesInFlight = 0;
   std::string rendezvous;

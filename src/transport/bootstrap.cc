@@ -141,7 +141,7 @@ Membership joinTcp(const qcclUniqueId& id, int rank, int size, const Settings& s
     if (agreeOnTransport(offers) == "inproc") {
       member = meetInProcess(roomOf(fields.secret), *control, deadline);
     } else {
-      member.transport = makeUcxTransport(*control, settings, deadline);
+      member.transport = makeUcxTransport(*control, hostsOf(offers), settings, deadline);
       control->allGather("", deadline);  // every worker can be reached before the first message, and before the first rank leaves
       member.control = std::move(control);
     }

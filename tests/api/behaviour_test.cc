@@ -111,6 +111,14 @@ TEST_P(Behaviour, MismatchedCallsAreReportedOnEveryRank) {
         return qcclAllReduceEx(x, x, 100000, qcclFloat32, qcclSum, &quant, comm, nullptr);
       },
       "ranks per host=3");
+  mismatch(
+      [](int rank, qcclComm_t comm, float* x) {
+        qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
+        quant.codec = qcclCodecInt8;
+        quant.inspectEvery = rank == 2 ? 5 : 0;
+        return qcclAllReduceEx(x, x, 100000, qcclFloat32, qcclSum, &quant, comm, nullptr);
+      },
+      "inspected every 5");
 }
 
 TEST_P(Behaviour, HierNeedsHostsOfEquallyManyRanks) {

@@ -53,6 +53,16 @@ TEST_P(Processes, GiveTheBitsThatThreadsGiveInEveryRun) {
 
 INSTANTIATE_TEST_SUITE_P(Sizes, Processes, testing::Values(1, 2, 3, 4, 5, 8));
 
+TEST(Log, SaysAtTheEndWhatACommunicatorDid) {
+  for (const ProcessResult& result : runRanks("hash", 2, {}, {{"QCCL_LOG", "info"}})) {
+    ASSERT_EQ(result.exitCode, 0) << result.out << result.err;
+    const std::size_t cases = allReduceCases().size();
+    // A third of the cases is exact.
+    const std::string counts = std::to_string(cases) + " calls (" + std::to_string(cases / 3 * 2) + " quantized)";
+    EXPECT_NE(result.err.find("leaves after " + counts), std::string::npos) << result.err;
+  }
+}
+
 TEST(DeadRank, IsNamedOnEverySurvivor) {
   const int victim = 1;
   const auto results = runRanks("loop", 4, {std::to_string(victim), "kill"});

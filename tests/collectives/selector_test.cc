@@ -180,6 +180,8 @@ TEST(Selector, RefusesConfigurationsOutOfRange) {
   EXPECT_TRUE(refused([](auto& c) { c.ranksPerHost = -1; }));
   for (const double snr : {201.0, HUGE_VAL, std::nan("")}) EXPECT_TRUE(refused([&](auto& c) { c.minSnrDb = snr; })) << snr;
   EXPECT_FALSE(refused([](auto& c) { c.minSnrDb = 40.5; }));
+  EXPECT_TRUE(refused([](auto& c) { c.inspectEvery = -1; }));
+  EXPECT_FALSE(refused([](auto& c) { c.inspectEvery = 1; }));
   EXPECT_FALSE(refused([](auto& c) { c.ranksPerHost = 0; }));
 }
 

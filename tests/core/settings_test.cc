@@ -130,6 +130,7 @@ const std::vector<Row>& rows() {
        {"0", "36", "38.5", "200"},
        {"", "-1", "201", "40dB", "nan", "inf", "1e3"},
        [](const Settings& s) { return strCat(s.minSnrDb); }},
+      {"QCCL_INSPECT_EVERY", {"0", "1", "1000000"}, {"", "-1", "1000001", "all"}, [](const Settings& s) { return text(s.inspectEvery); }},
       {"QCCL_TILE_BYTES",
        {"4096", "65536", "67108864"},
        {"", "0", "4095", "65M", "x"},

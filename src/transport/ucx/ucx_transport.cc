@@ -1,5 +1,6 @@
 #include "transport/ucx/ucx_transport.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/backoff.hpp"
@@ -246,8 +247,9 @@ void meetAll(UcxTransport& transport, Control& control, Deadline deadline) {
 
 }  // namespace
 
-std::unique_ptr<Transport> makeUcxTransport(Control& control, const Settings& settings, Deadline deadline) {
-  auto worker = std::make_shared<UcxWorker>(control.rank(), control.size(), settings);
+std::unique_ptr<Transport> makeUcxTransport(Control& control, const std::vector<int>& hosts, const Settings& settings, Deadline deadline) {
+  const bool oneHost = std::equal(hosts.begin() + 1, hosts.end(), hosts.begin());
+  auto worker = std::make_shared<UcxWorker>(control.rank(), control.size(), oneHost, settings);
   std::string address;
   {
     const auto lock = worker->lock();

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "core/settings.hpp"
 #include "transport/control.hpp"
@@ -13,7 +14,7 @@
 
 namespace qccl::transport {
 
-// Collective over the ranks of `control`, which must outlive the transport. Throws Error.
-std::unique_ptr<Transport> makeUcxTransport(Control& control, const Settings& settings, Deadline deadline);
+// Collective over the ranks of `control`, which must outlive the transport. hosts[r]: the number of rank r's host. Throws Error.
+std::unique_ptr<Transport> makeUcxTransport(Control& control, const std::vector<int>& hosts, const Settings& settings, Deadline deadline);
 
 }  // namespace qccl::transport

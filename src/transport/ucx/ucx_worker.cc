@@ -52,17 +52,19 @@ void choose(ucp_config_t* config, const char* name, const std::string& value) {
   if (status != UCS_OK) log(LogLevel::debug, "UCX does not know the setting ", name, ": ", ucx().ucs_status_string(status));
 }
 
+// Does UCX_TLS leave any of these ways?
+bool mayUse(std::initializer_list<const char*> names) {
+  const char* const ways = std::getenv("UCX_TLS");
+  if (ways == nullptr || *ways == '^') return true;
+  return std::any_of(names.begin(), names.end(),
+                     [&](const char* name) { return std::string_view(ways).find(name) != std::string_view::npos; });
+}
+
 // Our endpoints report errors, and for those UCX takes only ways that declare that they can: shared memory (posix, sysv) and direct copies
 // between processes (cma) do so only when asked, else TCP would carry everything inside a host. Both are safe to ask for: a death is
 // noticed through the process's start time, and cma registers no memory that would have to be withdrawn. UCX warns of settings for ways
 // that UCX_TLS has excluded, so ask only for those that are left.
 void chooseSharedMemory(ucp_config_t* config) {
-  const char* const ways = std::getenv("UCX_TLS");
-  const auto mayUse = [&](std::initializer_list<const char*> names) {
-    if (ways == nullptr || *ways == '^') return true;
-    return std::any_of(names.begin(), names.end(),
-                       [&](const char* name) { return std::string_view(ways).find(name) != std::string_view::npos; });
-  };
   if (mayUse({"all", "sm", "shm", "mm", "posix", "sysv"}) && !userHasSet("UCX_MM_ERROR_HANDLING") &&
       !userHasSet("UCX_POSIX_ERROR_HANDLING") && !userHasSet("UCX_SYSV_ERROR_HANDLING")) {
     choose(config, "MM_ERROR_HANDLING", "y");
@@ -72,13 +74,25 @@ void chooseSharedMemory(ucp_config_t* config) {
   }
 }
 
-ucp_context_h makeContext(const Settings& settings) {
+// UCX asks the receiver before it sends a large message (rendezvous). That saves a copy where memory is shared or a device moves the bytes,
+// and over TCP only waits: at 1 Gbit/s the link stood idle for up to half of a call. UCX has one threshold for all ways of a context, so it
+// is raised where some rank is reached by TCP. Not without end: what comes before its receive is posted is kept in memory by UCX, and
+// messages larger than the tiles of a collective usually are should wait with their sender.
+void chooseEagerTcp(ucp_config_t* config, bool oneHost) {
+  const bool sharedMemory = oneHost && mayUse({"all", "sm", "shm", "mm", "posix", "sysv", "cma"});
+  std::error_code error;
+  const bool rdma = std::filesystem::directory_iterator("/sys/class/infiniband", error) != std::filesystem::directory_iterator();
+  if (!sharedMemory && !rdma && !userHasSet("UCX_RNDV_THRESH")) choose(config, "RNDV_THRESH", "4m");
+}
+
+ucp_context_h makeContext(bool oneHost, const Settings& settings) {
   const std::lock_guard lock(contextMutex());
   ucp_config_t* config = nullptr;
   checkUcx(ucx().ucp_config_read(nullptr, nullptr, &config), "reading UCX's configuration", qcclSystemError);
   const std::string interfaceName = chosenInterface(settings);
   if (!interfaceName.empty() && !userHasSet("UCX_NET_DEVICES")) choose(config, "NET_DEVICES", netDevices(interfaceName));
   chooseSharedMemory(config);
+  chooseEagerTcp(config, oneHost);
   // POSIX segments have a name in /dev/shm while UCX touches all of their pages, so a rank killed just then leaves a file. System V
   // segments are as fast, are marked for removal within microseconds, and are not held to the small /dev/shm of many containers.
   if (!userHasSet("UCX_TLS")) choose(config, "TLS", "^posix");
@@ -98,8 +112,8 @@ ucp_context_h makeContext(const Settings& settings) {
 
 }  // namespace
 
-UcxWorker::UcxWorker(int rank, int size, const Settings& settings)
-    : rank_(rank), context_(makeContext(settings)), peers_(static_cast<std::size_t>(size)) {
+UcxWorker::UcxWorker(int rank, int size, bool oneHost, const Settings& settings)
+    : rank_(rank), context_(makeContext(oneHost, settings)), peers_(static_cast<std::size_t>(size)) {
   ucp_worker_params_t params{};
   params.field_mask = UCP_WORKER_PARAM_FIELD_THREAD_MODE;
   params.thread_mode = UCS_THREAD_MODE_SERIALIZED;

@@ -25,8 +25,8 @@ namespace qccl::transport {
 
 class UcxWorker {
  public:
-  // Throws Error(qcclSystemError).
-  UcxWorker(int rank, int size, const Settings& settings);
+  // oneHost: no rank is on another host. Throws Error(qcclSystemError).
+  UcxWorker(int rank, int size, bool oneHost, const Settings& settings);
   ~UcxWorker();
   UcxWorker(const UcxWorker&) = delete;
   UcxWorker& operator=(const UcxWorker&) = delete;

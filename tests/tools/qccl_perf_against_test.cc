@@ -1,0 +1,191 @@
+// qccl-perf --against: the other library really runs, on results that were verified, and what it cannot do is refused with a sentence. And
+// the script that puts two ranks at the ends of a slow link.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <regex>
+
+#include "tools/perf_lines.hpp"
+
+namespace qccl::test {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+const std::vector<std::string> kQuick = {"--min", "300", "--max", "300K", "--factor", "32", "--iters", "3", "--warmup", "1"};
+
+std::vector<std::string> with(std::vector<std::string> flags, const std::vector<std::string>& more = kQuick) {
+  flags.insert(flags.end(), more.begin(), more.end());
+  return flags;
+}
+
+[[maybe_unused]] void expectCompared(const PerfRun& run, const std::string& peer, std::size_t lines) {
+  ASSERT_EQ(run.process.exitCode, 0) << run.process.err << run.process.out;
+  ASSERT_EQ(run.lines.size(), lines);
+  for (const json& line : run.lines) {
+    EXPECT_EQ(line.at("wrong"), 0);
+    EXPECT_EQ(line.at("against"), peer);
+    const double time = line.at("against_time_us").get<double>();
+    EXPECT_GT(time, 0.0);
+    EXPECT_NEAR(line.at("ratio").get<double>(), time / line.at("time_us").get<double>(), 1e-6);
+  }
+}
+
+TEST(PerfAgainst, NothingIsComparedUnlessAsked) {
+  const PerfRun run = runPerf(with({"allreduce", "--ranks", "2", "--json", "-"}));
+  ASSERT_EQ(run.lines.size(), 6u) << run.process.err;
+  for (const char* key : {"against", "against_time_us", "ratio"}) EXPECT_TRUE(run.lines[0].at(key).is_null()) << key;
+}
+
+void expectRefused(const std::vector<std::string>& flags, const char* says) {
+  const PerfRun run = runPerf(flags);
+  EXPECT_EQ(run.process.exitCode, 2);
+  EXPECT_THAT(run.process.err, HasSubstr(says));
+  EXPECT_TRUE(run.lines.empty());
+}
+
+TEST(PerfAgainst, AnUnknownLibraryIsRefused) {
+  expectRefused({"allreduce", "--against", "nccl"}, "--against nccl: unknown; allowed: none, mpi, gloo");
+}
+
+#if QCCL_PERF_GLOO
+TEST(PerfAgainst, GlooWithRanksAsThreadsAndAsProcesses) {
+  for (const char* transport : {"inproc", "ucx"}) {
+    for (const char* codec : {"none", "int8"}) {
+      expectCompared(
+          runPerf(with({"allreduce", "--transport", transport, "--ranks", "2", "--codec", codec, "--against", "gloo", "--json", "-"})),
+          "gloo", 6);
+    }
+  }
+}
+
+TEST(PerfAgainst, GlooHasTheOtherCollectives) {
+  for (const char* collective : {"allgather", "broadcast", "reduce", "sendrecv"}) {
+    SCOPED_TRACE(collective);
+    const std::size_t lines = std::string(collective) == "sendrecv" ? 3 : 6;
+    expectCompared(runPerf(with({collective, "--ranks", "3", "--dtype", "float16", "--against", "gloo", "--json", "-"})), "gloo", lines);
+  }
+}
+
+TEST(PerfAgainst, TheTableNamesTheLibrary) {
+  const PerfRun run = runPerf({"allreduce", "--ranks", "2", "--against", "gloo", "--min", "4K", "--max", "4K", "--iters", "3"});
+  EXPECT_EQ(run.process.exitCode, 0) << run.process.err;
+  EXPECT_THAT(run.process.out, HasSubstr("# gloo: the median time of Gloo "));
+  EXPECT_THAT(run.process.out, HasSubstr("   gloo   ratio"));
+}
+
+TEST(PerfAgainst, GlooOnAnInterfaceThatIsNotThereIsAnError) {
+  const PerfRun run = runPerf(with({"allreduce", "--transport", "inproc", "--ranks", "2", "--against", "gloo", "--json", "-"}), {},
+                              {{"QCCL_INTERFACE", "nosuch0"}});
+  EXPECT_NE(run.process.exitCode, 0);
+  EXPECT_THAT(run.process.err, HasSubstr("QCCL_INTERFACE"));
+}
+
+TEST(PerfAgainst, WhatGlooCannotDoIsRefused) {
+  expectRefused({"allreduce", "--against", "gloo", "--dtype", "bfloat16"}, "this Gloo has no bfloat16; compare float32 or float16");
+  expectRefused({"allreduce", "--against", "gloo", "--op", "avg"}, "Gloo has no operation avg");
+  expectRefused({"reducescatter", "--against", "gloo"}, "compare allreduce");
+  expectRefused({"allreduce", "--against", "gloo", "--max", "2G"}, "keep --max below 2G");
+}
+#else
+TEST(PerfAgainst, GlooWasNotBuilt) { expectRefused({"allreduce", "--against", "gloo"}, "was built without it; install libgloo-dev"); }
+#endif
+
+#ifdef QCCL_MPIRUN
+const std::map<std::string, std::string> kAsRoot = {{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}};
+#endif
+
+#if QCCL_PERF_MPI
+#ifdef QCCL_MPIRUN
+PerfRun underMpirun(const std::vector<std::string>& flags) { return runPerf(flags, {QCCL_MPIRUN, "--oversubscribe", "-n", "2"}, kAsRoot); }
+
+TEST(PerfAgainst, MpiUnderMpirun) {
+  expectCompared(underMpirun(with({"allreduce", "--codec", "int8", "--against", "mpi", "--json", "-"})), "mpi", 6);
+}
+
+// A type without arithmetic in MPI travels as bytes.
+TEST(PerfAgainst, MpiHasTheOtherCollectives) {
+  expectCompared(underMpirun(with({"broadcast", "--dtype", "bfloat16", "--against", "mpi", "--json", "-"})), "mpi", 6);
+  expectCompared(underMpirun(with({"reduce", "--root", "1", "--against", "mpi", "--json", "-"})), "mpi", 6);
+  expectCompared(underMpirun(with({"sendrecv", "--against", "mpi", "--json", "-"})), "mpi", 3);
+}
+
+TEST(PerfAgainst, MpiHasNoReduceScatterInOurPlace) {
+  const PerfRun run = underMpirun(with({"reducescatter", "--against", "mpi", "--json", "-"}));
+  ASSERT_EQ(run.process.exitCode, 0) << run.process.err;
+  ASSERT_EQ(run.lines.size(), 6u);
+  for (const json& line : run.lines) EXPECT_EQ(line.at("ratio").is_null(), line.at("in_place").get<bool>());
+}
+
+TEST(PerfAgainst, WhatMpiCannotDoIsRefused) {
+  const PerfRun run = underMpirun({"allreduce", "--against", "mpi", "--dtype", "bfloat16"});
+  EXPECT_NE(run.process.exitCode, 0);
+  EXPECT_THAT(run.process.err, HasSubstr("MPI has no arithmetic for bfloat16"));
+}
+#endif
+
+TEST(PerfAgainst, MpiWithoutMpirunIsRefused) {
+  expectRefused({"allreduce", "--against", "mpi", "--ranks", "2"}, "mpirun -np 2 qccl-perf ... --against mpi");
+}
+#else
+TEST(PerfAgainst, MpiWasNotBuilt) { expectRefused({"allreduce", "--against", "mpi"}, "was built without it; install libopenmpi-dev"); }
+#endif
+
+#ifdef QCCL_MPIRUN
+int namespacesLeft() {
+  int count = 0;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator("/run/netns", none)) {
+    count += entry.path().filename().string().starts_with("qccl-link-") ? 1 : 0;
+  }
+  return count;
+}
+
+bool mayMakeNamespaces() {
+  return geteuid() == 0 && runProcess({"ip", "netns", "add", "qccl-may-i"}).exitCode == 0 &&
+         runProcess({"ip", "netns", "del", "qccl-may-i"}).exitCode == 0;
+}
+
+TEST(LimitedLink, EveryByteCrossesIt) {
+  if (!mayMakeNamespaces()) GTEST_SKIP() << "needs root and network namespaces";
+  const PerfRun run =
+      runPerf({"allreduce", "--min", "1M", "--max", "1M", "--iters", "4", "--warmup", "1", "--json", "-"}, {QCCL_LIMITED_LINK}, kAsRoot);
+  ASSERT_EQ(run.process.exitCode, 0) << run.process.err << run.process.out;
+  ASSERT_EQ(run.lines.size(), 2u);
+  // In either placement: one call that is counted, two that are checked, one to warm up, four that are timed.
+  const double payload = 2 * 8 * run.lines[0].at("wire_bytes").get<double>();
+  std::smatch sent;
+  ASSERT_TRUE(std::regex_search(run.process.out, sent, std::regex("rank 0 sent ([0-9]+) bytes, rank 1 sent ([0-9]+)"))) << run.process.out;
+  for (const int side : {1, 2}) {
+    EXPECT_GT(std::stod(sent[side]), payload) << "some of it went another way";
+    EXPECT_LT(std::stod(sent[side]), 1.5 * payload);
+  }
+  // 125 MB/s less what headers take; the first quarter of a millisecond is free.
+  EXPECT_GT(run.lines[0].at("time_us").get<double>(), 1048576 / 125.0 * 0.9);
+  EXPECT_EQ(namespacesLeft(), 0);
+}
+
+TEST(LimitedLink, IsTakenDownWhenTheProgramFailsOrIsStopped) {
+  if (!mayMakeNamespaces()) GTEST_SKIP() << "needs root and network namespaces";
+  EXPECT_EQ(runProcess({QCCL_LIMITED_LINK, "sh", "-c", "exit 7"}, kAsRoot).exitCode, 7);
+  EXPECT_EQ(namespacesLeft(), 0);
+  EXPECT_EQ(runProcess({"timeout", "--signal=TERM", "4", QCCL_LIMITED_LINK, "sleep", "60"}, kAsRoot).exitCode, 124);
+  EXPECT_EQ(namespacesLeft(), 0);
+}
+
+TEST(LimitedLink, RefusesWithASentence) {
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{{}, {"--rate"}, {"--rate", "fast", "true"}}) {
+    std::vector<std::string> command = {QCCL_LIMITED_LINK};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    const ProcessResult result = runProcess(command);
+    EXPECT_EQ(result.exitCode, 2);
+    EXPECT_THAT(result.err, HasSubstr("bench/limited_link.sh: "));
+  }
+}
+#endif
+
+}  // namespace
+}  // namespace qccl::test
