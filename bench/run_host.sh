@@ -5,6 +5,7 @@
 #   bench/run_host.sh NAME         another name
 #   BUILD=build/cpu-release TIME=0.5 bench/run_host.sh
 #
+# Compares with Open MPI and Gloo where the build has them, and, as root, over links of 1 and 10 Gbit/s (bench/limited_link.sh).
 # Run it on a machine that does nothing else: with a load of more than half a processor it refuses (FORCE=1 overrides, and the page says so).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -46,13 +47,19 @@ failed=0
 
 section() { printf '\n## %s\n' "$1" >>"$draft"; }
 
-# measure ARGUMENTS...: runs qccl-perf and puts the command and its output on the page.
-measure() {
-  echo "qccl-perf $*" >&2
-  { echo; echo '```'; echo "\$ $perf $* --time $seconds"; } >>"$draft"
-  "$perf" "$@" --time "$seconds" >>"$draft" || failed=1
+# on_page COMMAND...: runs it and puts the command and its output on the page.
+on_page() {
+  echo "$*" >&2
+  { echo; echo '```'; echo "\$ $*"; } >>"$draft"
+  "$@" >>"$draft" || failed=1
   echo '```' >>"$draft"
 }
+
+# measure ARGUMENTS...: qccl-perf.
+measure() { on_page "$perf" "$@" --time "$seconds"; }
+
+# Is this library part of the build? (Without it --against says so.)
+has_peer() { [[ "$("$perf" allreduce --against "$1" --ranks 1 --max 1K --iters 1 2>&1 || true)" != *"built without"* ]]; }
 
 {
   echo "# $name"
@@ -97,12 +104,32 @@ for collective in allgather broadcast reduce sendrecv; do
   measure "$collective" --ranks "$ranks" --transport ucx --min 64K --max 64M --factor 16
 done
 
+# Both libraries take turns inside one run, so that ratios hold where times depend on the day. As root mpirun wants to be told that this is meant.
+as_root=()
+[[ $(id -u) -ne 0 ]] || as_root=(--allow-run-as-root)
+if has_peer mpi && command -v mpirun >/dev/null; then
+  section "Exact against Open MPI in its defaults, shared memory, 2 ranks"
+  on_page mpirun "${as_root[@]}" -np 2 "$perf" allreduce --codec none --against mpi --min 64K --max 64M --time "$seconds"
+fi
+if has_peer gloo; then
+  section "Exact against Gloo, one machine, 2 ranks"
+  measure allreduce --ranks 2 --transport ucx --codec none --against gloo --min 64K --max 64M
+fi
+if [[ $(id -u) -eq 0 ]] && command -v mpirun >/dev/null; then
+  for rate in 1gbit 10gbit; do
+    section "int8 over a link of $rate between two network namespaces, against float32"
+    for peer in mpi gloo; do
+      has_peer $peer || continue
+      on_page bench/limited_link.sh --rate $rate "$perf" allreduce --codec int8 --against $peer --min 256K --max 64M --time "$seconds"
+    done
+  done
+else
+  echo "bench/run_host.sh: not root or no mpirun, so nothing is measured over a limited link" >&2
+fi
+
 if [[ -x $build/bin/codec-bench ]]; then
   section "Codec kernels, one core"
-  echo "codec-bench" >&2
-  { echo; echo '```'; echo "\$ $build/bin/codec-bench"; } >>"$draft"
-  "$build/bin/codec-bench" 2>/dev/null >>"$draft" || failed=1
-  echo '```' >>"$draft"
+  on_page "$build/bin/codec-bench" 2>/dev/null
 fi
 
 mkdir -p bench/results

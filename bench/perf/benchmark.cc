@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ qcclPlan_t planOf(const Options& options, const Shape& shape, qcclComm_t comm) {
     check(qcclCommExplain(comm, options.collective, shape.count, options.dtype, options.op, nullptr, &plan), "qcclCommExplain", comm);
   } else {
     plan.codec = qcclCodecNone;
+    plan.predictedSnrDb = std::numeric_limits<double>::infinity();
     std::strncpy(plan.reason, "this collective is always exact", sizeof plan.reason - 1);
   }
   return plan;
@@ -61,6 +63,7 @@ class RankRun {
     m.algorithm = algorithm != nullptr ? algorithm : "-";
     m.codec = qcclEnumName(qcclEnumCodec, plan.codec);
     m.blockElems = plan.blockElems;
+    m.predictedSnrDb = plan.predictedSnrDb;
     m.reason = plan.reason;
 
     const Operands operands = operandsOf(shape, inPlace);

@@ -22,11 +22,13 @@ std::string jsonLine(const Options& options, const char* transport, int ranks, c
   line["algbw_gbs"] = m.algbwGBs;
   line["busbw_gbs"] = m.busbwGBs;
   line["wire_bytes"] = m.wireBytes;
+  line["predicted_snr_db"] = nullptr;
   line["snr_db"] = nullptr;
   line["max_err_over_bound"] = nullptr;
   line["rank_identical"] = nullptr;
   line["repeatable"] = nullptr;
   line["wrong"] = nullptr;
+  if (std::isfinite(m.predictedSnrDb)) line["predicted_snr_db"] = m.predictedSnrDb;
   if (m.quality) {
     if (std::isfinite(m.quality->snrDb)) line["snr_db"] = m.quality->snrDb;
     line["max_err_over_bound"] = m.quality->maxErrOverBound;

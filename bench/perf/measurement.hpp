@@ -33,6 +33,7 @@ struct Measurement {
   std::string algorithm;  // what the library chose; "-" where it has no choice
   std::string codec;
   int blockElems = 0;
+  double predictedSnrDb = 0;         // infinite on the exact path
   std::string reason;                // why the library does it this way
   std::uint64_t wireBytes = 0;       // of the rank that sent most
   std::uint64_t exactWireBytes = 0;  // that rank's, had nothing been quantized

@@ -77,6 +77,9 @@ void addFlags(CLI::App& app, RawOptions& raw, Options& options) {
   app.add_option("--rounding", raw.rounding, joined(enumNames(qcclEnumRounding, qcclNumRoundings)))->capture_default_str();
   app.add_option("--quant-min", raw.quantMinBytes,
                  "Calls below this size take the exact path, as QCCL_MIN_BYTES (default here: 0, so that the codec is measured)");
+  app.add_option("--min-snr", options.minSnrDb,
+                 "Least signal-to-noise ratio in dB to be expected of a quantized call; the library then chooses another algorithm, or the "
+                 "exact path (default: as QCCL_MIN_SNR_DB)");
   app.add_option("--dtype", raw.dtype, joined(enumNames(qcclEnumDataType, qcclNumTypes)))->capture_default_str();
   app.add_option("--op", raw.op, joined(enumNames(qcclEnumRedOp, qcclNumOps)))->capture_default_str();
   app.add_option("--root", options.root, "Root of broadcast and reduce")->capture_default_str();
@@ -105,6 +108,7 @@ void validate(const Options& options) {
   if (!(options.seconds > 0 && options.seconds <= 3600)) throw ToolError("--time: must be above 0 and at most 3600 seconds");
   if (options.minBytes == 0) throw ToolError("--min 0: the first size must be at least 1 byte, or there would be no next one");
   if (options.minBytes > options.maxBytes) throw ToolError("--min is larger than --max: there is no size to run");
+  if (options.minSnrDb && !(*options.minSnrDb >= 0)) throw ToolError("--min-snr: must not be negative");
   if (options.root < 0) throw ToolError("--root: must not be negative");
 }
 

@@ -26,6 +26,7 @@ struct Options {
   qcclRounding_t rounding = qcclRoundNearest;
   int blockElems = 256;
   std::uint64_t quantMinBytes = 0;  // the threshold below which the library takes the exact path
+  std::optional<double> minSnrDb;   // demanded of quantized calls; none: as QCCL_MIN_SNR_DB
 
   int ranks = 0;  // 0: not given
   Carrier carrier = Carrier::automatic;

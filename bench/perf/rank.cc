@@ -55,6 +55,7 @@ qcclConfig_t configOf(const Options& options, const char* transport) {
   config.quant.rounding = options.rounding;
   config.quant.seed = options.seed;
   config.quant.minBytes = options.quantMinBytes;
+  if (options.minSnrDb) config.quant.minSnrDb = *options.minSnrDb;
   return config;
 }
 

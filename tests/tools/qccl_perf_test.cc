@@ -65,7 +65,7 @@ TEST_P(PerfAllReduce, IsVerifiedIdenticalAndRepeatable) {
 
 INSTANTIATE_TEST_SUITE_P(Tools, PerfAllReduce,
                          testing::Combine(testing::Values("inproc", "ucx"), testing::Values(1, 2, 3),
-                                          testing::Values("oneshot", "twoshot", "ring", "tree"), testing::Values("none", "int8")),
+                                          testing::Values("oneshot", "twoshot", "ring", "tree", "hier"), testing::Values("none", "int8")),
                          [](const testing::TestParamInfo<RunCase>& each) {
                            return std::string(std::get<0>(each.param)) + "_" + std::to_string(std::get<1>(each.param)) + "_" +
                                   std::get<2>(each.param) + "_" + std::get<3>(each.param);
@@ -157,6 +157,24 @@ TEST(QcclPerf, JsonFileBesideTheTable) {
     EXPECT_THAT(run.process.out, HasSubstr(part));
 }
 
+TEST(QcclPerf, PrecisionThatIsDemandedChangesTheChoice) {
+  const std::vector<std::string> flags = {"allreduce", "--ranks", "4",       "--codec", "int8",   "--min", "256K",
+                                          "--max",     "256K",    "--iters", "2",       "--json", "-"};
+  const PerfRun any = runPerf(flags);
+  ASSERT_EQ(any.process.exitCode, 0) << any.process.err;
+  EXPECT_EQ(any.lines[0].at("algo"), "twoshot");
+  const double predicted = any.lines[0].at("predicted_snr_db");
+  EXPECT_NEAR(any.lines[0].at("snr_db").get<double>(), predicted, 0.5);  // the data are normal, as the prediction supposes
+  const PerfRun better = runPerf(with(flags, {"--min-snr", std::to_string(predicted + 1)}));
+  ASSERT_EQ(better.process.exitCode, 0) << better.process.err;
+  EXPECT_EQ(better.lines[0].at("algo"), "oneshot");
+  EXPECT_GT(better.lines[0].at("snr_db").get<double>(), predicted + 1);
+  const PerfRun exact = runPerf(with(flags, {"--min-snr", "100"}));
+  ASSERT_EQ(exact.process.exitCode, 0) << exact.process.err;
+  EXPECT_EQ(exact.lines[0].at("codec"), "none");
+  EXPECT_TRUE(exact.lines[0].at("predicted_snr_db").is_null());
+}
+
 TEST(QcclPerf, WithoutChecksNothingIsClaimed) {
   const PerfRun run = runPerf(with({"allreduce", "--ranks", "2", "--check", "0", "--json", "-"}));
   ASSERT_EQ(run.process.exitCode, 0) << run.process.err;
@@ -224,6 +242,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Refusal{"factor_one", {"allreduce", "--factor", "1"}, "--factor 1: must be from 2"},
                     Refusal{"no_ranks", {"allreduce", "--ranks", "-3"}, "--ranks -3: must be from 1"},
                     Refusal{"bad_block", {"allreduce", "--ranks", "2", "--codec", "int8", "--block", "100"}, "100"},
+                    Refusal{"negative_snr", {"allreduce", "--min-snr", "-3"}, "--min-snr: must not be negative"},
                     Refusal{"root_outside", {"broadcast", "--ranks", "2", "--root", "2"}, "--root 2: there are only ranks 0 to 1"},
                     Refusal{"alone_with_sendrecv", {"sendrecv", "--ranks", "1"}, "at least two ranks"},
                     Refusal{"more_than_memory", {"allreduce", "--ranks", "8", "--max", "1000G"}, "lower --max or --ranks"},
