@@ -112,7 +112,7 @@ if has_peer mpi && command -v mpirun >/dev/null; then
   on_page mpirun "${as_root[@]}" -np 2 "$perf" allreduce --codec none --against mpi --min 64K --max 64M --time "$seconds"
 fi
 if has_peer gloo; then
-  section "Exact against Gloo, one machine, 2 ranks"
+  section "Exact against Gloo over loopback TCP (it has no shared memory), 2 ranks"
   measure allreduce --ranks 2 --transport ucx --codec none --against gloo --min 64K --max 64M
 fi
 if [[ $(id -u) -eq 0 ]] && command -v mpirun >/dev/null; then
