@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Runs a program as two ranks that only a slow link joins: two network namespaces of this machine and a pair of virtual interfaces between them, held to a rate in
+# Runs a program as two hosts of one or more ranks each that only a slow link joins: two network namespaces of this machine and a pair of virtual interfaces between them, held to a rate in
 # both directions. Everything is taken down at the end, also after Ctrl-C or a failure. Needs root, iproute2 and Open MPI's mpirun.
 #
 #   bench/limited_link.sh build/bin/qccl-perf allreduce --codec int8 --against mpi --min 1M
 #   bench/limited_link.sh --rate 10gbit build/bin/qccl-perf allreduce --codec int8 --against gloo --min 1M
+#   bench/limited_link.sh --ranks-per-host 2 build/bin/qccl-perf allreduce --codec int8 --algo hier --min 1M
 #
-# --rate: as tc writes it (default 1gbit). The ranks get one namespace each, and shared memory, System V segments and the host's name of their own, so that qccl,
-# Open MPI and Gloo have no way but the link; the last lines say how many bytes crossed it.
+# --rate: as tc writes it (default 1gbit). Each host is a namespace with shared memory, System V segments and a host's name of its own, so that qccl, Open MPI and
+# Gloo have no way but the link; the last lines say how many bytes crossed it. --ranks-per-host: 1 by default.
 set -euo pipefail
 
 refuse() {
@@ -15,12 +16,22 @@ refuse() {
 }
 
 rate=1gbit
-if [[ "${1:-}" == --rate ]]; then
-  [[ $# -ge 2 ]] || refuse "--rate needs a value such as 1gbit or 500mbit"
-  rate=$2
+ranks=1 # of each host
+while [[ $# -gt 0 && "$1" == -* ]]; do
+  case $1 in
+    --rate)
+      [[ $# -ge 2 ]] || refuse "--rate needs a value such as 1gbit or 500mbit"
+      rate=$2
+      ;;
+    --ranks-per-host)
+      [[ $# -ge 2 && "$2" =~ ^[1-9][0-9]?$ ]] || refuse "--ranks-per-host needs a number from 1 to 99"
+      ranks=$2
+      ;;
+    *) break ;;
+  esac
   shift 2
-fi
-[[ $# -gt 0 && "$1" != -* ]] || refuse "usage: bench/limited_link.sh [--rate 1gbit] PROGRAM ARGUMENTS..."
+done
+[[ $# -gt 0 && "$1" != -* ]] || refuse "usage: bench/limited_link.sh [--rate 1gbit] [--ranks-per-host 1] PROGRAM ARGUMENTS..."
 [[ "$rate" =~ ^([0-9]+)(mbit|gbit)$ ]] || refuse "--rate $rate: give whole mbit or gbit, such as 1gbit or 500mbit"
 case ${BASH_REMATCH[2]} in
   mbit) bits=$((BASH_REMATCH[1] * 1000000)) ;;
@@ -107,7 +118,7 @@ counter() { ip netns exec "$1" cat /sys/class/net/$link/statistics/tx_bytes; }
 before=("$(counter "$first")" "$(counter "$second")")
 
 # In the background, so that a signal to this script is answered at once.
-"$folder/enter.sh" "$first" mpirun --allow-run-as-root -np 2 --host 10.213.0.1:1,10.213.0.2:1 --bind-to none \
+"$folder/enter.sh" "$first" mpirun --allow-run-as-root -np $((2 * ranks)) --host "10.213.0.1:$ranks,10.213.0.2:$ranks" --bind-to none \
   --mca plm_rsh_agent "$folder/agent.sh" --mca oob_tcp_if_include $link \
   --mca pml ob1 --mca btl tcp,self --mca btl_tcp_if_include $link "${passed[@]}" "$@" &
 job=$!
@@ -115,5 +126,5 @@ status=0
 wait $job || status=$?
 
 after=("$(counter "$first")" "$(counter "$second")")
-echo "# link of $rate (tbf, burst $burst bytes): rank 0 sent $((after[0] - before[0])) bytes, rank 1 sent $((after[1] - before[1]))"
+echo "# link of $rate (tbf, burst $burst bytes): host 0 sent $((after[0] - before[0])) bytes, host 1 sent $((after[1] - before[1]))"
 exit $status

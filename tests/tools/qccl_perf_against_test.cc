@@ -158,13 +158,33 @@ TEST(LimitedLink, EveryByteCrossesIt) {
   // In either placement: one call that is counted, two that are checked, one to warm up, four that are timed.
   const double payload = 2 * 8 * run.lines[0].at("wire_bytes").get<double>();
   std::smatch sent;
-  ASSERT_TRUE(std::regex_search(run.process.out, sent, std::regex("rank 0 sent ([0-9]+) bytes, rank 1 sent ([0-9]+)"))) << run.process.out;
+  ASSERT_TRUE(std::regex_search(run.process.out, sent, std::regex("host 0 sent ([0-9]+) bytes, host 1 sent ([0-9]+)"))) << run.process.out;
   for (const int side : {1, 2}) {
     EXPECT_GT(std::stod(sent[side]), payload) << "some of it went another way";
     EXPECT_LT(std::stod(sent[side]), 1.5 * payload);
   }
   // 125 MB/s less what headers take; the first quarter of a millisecond is free.
   EXPECT_GT(run.lines[0].at("time_us").get<double>(), 1048576 / 125.0 * 0.9);
+  EXPECT_EQ(namespacesLeft(), 0);
+}
+
+TEST(LimitedLink, SeveralRanksAHostFindThatOutAndTakeHier) {
+  if (!mayMakeNamespaces()) GTEST_SKIP() << "needs root and network namespaces";
+  const PerfRun run =
+      runPerf({"allreduce", "--codec", "int8", "--min", "1M", "--max", "1M", "--iters", "4", "--warmup", "1", "--json", "-"},
+              {QCCL_LIMITED_LINK, "--ranks-per-host", "2"}, kAsRoot);
+  ASSERT_EQ(run.process.exitCode, 0) << run.process.err << run.process.out;
+  ASSERT_EQ(run.lines.size(), 2u);
+  EXPECT_EQ(run.lines[0].at("algo"), "hier");
+  EXPECT_EQ(run.lines[0].at("wrong"), 0);
+  // Of the 2 * 3/4 of the message that each rank sends, 2 * 1/4 leave the host; twoshot would send twice that.
+  const double payload = 2 * 8 * 2 * run.lines[0].at("wire_bytes").get<double>() / 3;
+  std::smatch sent;
+  ASSERT_TRUE(std::regex_search(run.process.out, sent, std::regex("host 0 sent ([0-9]+) bytes, host 1 sent ([0-9]+)"))) << run.process.out;
+  for (const int side : {1, 2}) {
+    EXPECT_GT(std::stod(sent[side]), payload);
+    EXPECT_LT(std::stod(sent[side]), 1.5 * payload);
+  }
   EXPECT_EQ(namespacesLeft(), 0);
 }
 
@@ -177,7 +197,8 @@ TEST(LimitedLink, IsTakenDownWhenTheProgramFailsOrIsStopped) {
 }
 
 TEST(LimitedLink, RefusesWithASentence) {
-  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{{}, {"--rate"}, {"--rate", "fast", "true"}}) {
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {}, {"--rate"}, {"--rate", "fast", "true"}, {"--ranks-per-host", "0", "true"}, {"--rate", "1gbit", "--fast"}}) {
     std::vector<std::string> command = {QCCL_LIMITED_LINK};
     command.insert(command.end(), arguments.begin(), arguments.end());
     const ProcessResult result = runProcess(command);
