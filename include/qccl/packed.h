@@ -51,12 +51,9 @@ QCCL_API qcclResult_t qcclDequantize(const void* packed, void* dst, size_t count
 QCCL_API qcclResult_t qcclAccumulate(void* packed, const void* src, size_t count, qcclDataType_t dtype, const qcclPackedFormat_t* format,
                                      const qcclPackedRounding_t* rounding, qcclStream_t stream);
 
-/* For recvtype of the collectives below: the result stays packed, in the same format. */
-#define QCCL_PACKED ((qcclDataType_t)-1)
-
-/* recvbuff = sum or average over ranks of the values of sendpacked, the same bits on every rank: packed (recvtype QCCL_PACKED) or as
+/* recvbuff = sum or average over ranks of the values of sendpacked, the same bits on every rank: packed (recvtype qcclPacked) or as
  * float32, bfloat16 or float16. The codes are sent as they lie; FP32 wherever values are added. In place if sendpacked == recvbuff and
- * recvtype is QCCL_PACKED; otherwise they must not overlap. `quant` (NULL: the communicator's) gives algorithm, rounding, seed and
+ * recvtype is qcclPacked; otherwise they must not overlap. `quant` (NULL: the communicator's) gives algorithm, rounding, seed and
  * ranksPerHost; codec, scale, block and minBytes are not looked at: the format says them, whatever the size. */
 QCCL_API qcclResult_t qcclAllReduceQuantized(const void* sendpacked, void* recvbuff, size_t count, qcclDataType_t recvtype, qcclRedOp_t op,
                                              const qcclPackedFormat_t* format, const qcclQuantConfig_t* quant, qcclComm_t comm,
@@ -68,7 +65,7 @@ QCCL_API qcclResult_t qcclReduceScatterQuantized(const void* sendpacked, void* r
                                                  qcclRedOp_t op, const qcclPackedFormat_t* format, const qcclQuantConfig_t* quant,
                                                  qcclComm_t comm, qcclStream_t stream);
 
-/* Part r of recvbuff = rank r's sendpacked (sendcount values): nranks packed buffers one after another (recvtype QCCL_PACKED; in place if
+/* Part r of recvbuff = rank r's sendpacked (sendcount values): nranks packed buffers one after another (recvtype qcclPacked; in place if
  * sendpacked is part `rank` of recvbuff) or nranks * sendcount values. Nothing is quantized here: all ranks decode the same codes. */
 QCCL_API qcclResult_t qcclAllGatherQuantized(const void* sendpacked, void* recvbuff, size_t sendcount, qcclDataType_t recvtype,
                                              const qcclPackedFormat_t* format, qcclComm_t comm, qcclStream_t stream);

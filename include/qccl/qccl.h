@@ -80,7 +80,8 @@ typedef enum {
   qcclBfloat16 = 9,
   qcclFloat8e4m3 = 10,
   qcclFloat8e5m2 = 11,
-  qcclNumTypes = 12
+  qcclNumTypes = 12,
+  qcclPacked = 32 /* no type of elements but codes in a packed buffer: of the functions in packed.h alone */
 } qcclDataType_t;
 
 /* Floating types smaller than 32 bits are added, multiplied and averaged in FP32 and rounded once, to nearest even, when a value leaves a
@@ -88,8 +89,8 @@ typedef enum {
  * qcclMax return NaN if any rank has NaN. */
 typedef enum { qcclSum = 0, qcclProd = 1, qcclMax = 2, qcclMin = 3, qcclAvg = 4, qcclNumOps = 5 } qcclRedOp_t;
 
-/* How values travel. The formats are written down in docs/wire_format.md, what each costs in precision in docs/numerics.md. All but none and
- * bf16 have one scale a block. */
+/* How values travel. The formats are written down in docs/wire_format.md, what each costs in precision in docs/numerics.md. All but none
+ * and bf16 have one scale a block. */
 typedef enum {
   qcclCodecNone = 0,    /* as they are */
   qcclCodecInt8 = 1,    /* integers -127..127 */
@@ -159,10 +160,16 @@ typedef struct {
                        itself is refused, and otherwise the call is exact. Negative: setting QCCL_MIN_SNR_DB, default 0 */
   int inspectEvery; /* every so many-th quantized call of the communicator also sums a sample of up to 4096 of its elements exactly, for the
                        signal-to-noise ratio in qcclStats_t; 1: each call (with this very call), 0, the default: none */
+  int errorFeedback; /* 1: what this rank's codes of a call lose is kept (8 bits a value) and added to what the next call with the same
+                        sendbuff, count and options encodes, so that over many calls nothing is lost. 0, the default: not. The memory is
+                        that of the message in int8, for each such buffer, until qcclCommResetFeedback */
 } qcclQuantConfig_t;
 
-#define QCCL_QUANT_CONFIG_INITIALIZER \
-  { QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX, QCCL_UNDEF_INT, QCCL_UNDEF_INT, -1.0, QCCL_UNDEF_INT }
+#define QCCL_QUANT_CONFIG_INITIALIZER                                                                                             \
+  {                                                                                                                               \
+    QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX, QCCL_UNDEF_INT, QCCL_UNDEF_INT, -1.0, \
+        QCCL_UNDEF_INT, QCCL_UNDEF_INT                                                                                            \
+  }
 
 /* Configuration of a communicator. Always start from QCCL_CONFIG_INITIALIZER; `size`, `magic` and `version` make old programs work with new
  * libraries. */
@@ -180,6 +187,13 @@ typedef struct {
 #define QCCL_CONFIG_MAGIC 0x7163636cu /* "qccl" */
 #define QCCL_CONFIG_INITIALIZER \
   { sizeof(qcclConfig_t), QCCL_CONFIG_MAGIC, QCCL_VERSION_CODE, NULL, NULL, QCCL_UNDEF_INT, QCCL_QUANT_CONFIG_INITIALIZER }
+
+/* A part of a message with a codec of its own (qcclAllReduceMapped). */
+typedef struct {
+  size_t firstElem;
+  size_t elems;
+  int codec; /* qcclCodec_t; none: exact */
+} qcclPrecisionRange_t;
 
 /* What a communicator has done: since it was made, or in one call. Counts are of this rank. */
 typedef struct {
@@ -288,6 +302,18 @@ QCCL_API qcclResult_t qcclAllReduce(const void* sendbuff, void* recvbuff, size_t
  * instead. */
 QCCL_API qcclResult_t qcclAllReduceEx(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op,
                                       const qcclQuantConfig_t* quant, qcclComm_t comm, qcclStream_t stream);
+
+/* The same where parts of the message have a codec of their own, in one collective: norm weights exact among int8 matrices, say. `ranges`
+ * (numRanges, in any order, copied) may not overlap; elements in none of them have the codec of `quant`. Blocks lie on the message's grid
+ * of blockElems and end where a range ends. Sums and averages of float32, bfloat16 and float16 only. All ranks must pass the same ranges.
+ */
+QCCL_API qcclResult_t qcclAllReduceMapped(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op,
+                                          const qcclPrecisionRange_t* ranges, size_t numRanges, const qcclQuantConfig_t* quant,
+                                          qcclComm_t comm, qcclStream_t stream);
+
+/* Forgets what error feedback remembers (qcclQuantConfig_t.errorFeedback), and frees its memory: when buffers are to be freed, or at a jump
+ * in what they hold, such as after loading a checkpoint. Local. */
+QCCL_API qcclResult_t qcclCommResetFeedback(qcclComm_t comm);
 
 /* recvbuff (recvcount elements) = op over ranks of sendbuff[rank * recvcount + i]. In place if recvbuff == sendbuff + rank * recvcount. */
 QCCL_API qcclResult_t qcclReduceScatter(const void* sendbuff, void* recvbuff, size_t recvcount, qcclDataType_t dtype, qcclRedOp_t op,

@@ -1,6 +1,6 @@
 // extern "C": collectives, point to point, groups.
+#include "api/collective_guard.hpp"
 #include "api/group.hpp"
-#include "api/guard.hpp"
 #include "api/handles.hpp"
 #include "core/types.hpp"
 
@@ -8,23 +8,6 @@ namespace qccl::api {
 namespace {
 
 using collectives::Call;
-
-void requireNoStream(qcclStream_t stream) {
-  if (stream != nullptr) fail(qcclInvalidArgument, "stream must be NULL: this build works on host memory and its calls block");
-}
-
-// guard, with refusals remembered by the group they happen in.
-template <typename Body>
-qcclResult_t guardCall(Body body) noexcept {
-  return guard([&] {
-    try {
-      body();
-    } catch (const Error& error) {
-      latchGroupError(error);
-      throw;
-    }
-  });
-}
 
 qcclResult_t collective(const Call& call, const qcclQuantConfig_t* config, qcclComm_t handle, qcclStream_t stream) noexcept {
   return guardCall([&] {
@@ -77,6 +60,17 @@ qcclResult_t qcclAllReduce(const void* sendbuff, void* recvbuff, size_t count, q
 qcclResult_t qcclAllReduceEx(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op,
                              const qcclQuantConfig_t* quant, qcclComm_t comm, qcclStream_t stream) {
   return collective(makeCall(qcclCollAllReduce, sendbuff, recvbuff, count, dtype, op, -1), quant, comm, stream);
+}
+
+qcclResult_t qcclAllReduceMapped(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op,
+                                 const qcclPrecisionRange_t* ranges, size_t numRanges, const qcclQuantConfig_t* quant, qcclComm_t comm,
+                                 qcclStream_t stream) {
+  return guardCall([&] {
+    requireNoStream(stream);
+    const CommunicatorPtr communicator = lookUp(comm);
+    const Call call = makeCall(qcclCollAllReduce, sendbuff, recvbuff, count, dtype, op, -1);
+    submit(communicator, communicator->prepareMapped(call, ranges, numRanges, quant));
+  });
 }
 
 qcclResult_t qcclReduceScatter(const void* sendbuff, void* recvbuff, size_t recvcount, qcclDataType_t dtype, qcclRedOp_t op,

@@ -138,4 +138,8 @@ qcclResult_t qcclCommGetLastCallStats(qcclComm_t comm, qcclStats_t* stats) {
   return guard([&] { copyStats("qcclCommGetLastCallStats", lookUp(comm)->statistics().lastCall(), stats); });
 }
 
+qcclResult_t qcclCommResetFeedback(qcclComm_t comm) {
+  return guard([&] { lookUp(comm)->resetFeedback(); });
+}
+
 }  // extern "C"

@@ -55,6 +55,7 @@ CommConfig resolveConfig(const qcclConfig_t* userConfig) {
   environment.quant.codec = static_cast<qcclCodec_t>(result.settings.codec);
   environment.quant.blockElems = static_cast<std::size_t>(result.settings.blockElems);
   environment.quant.scale = static_cast<qcclScale_t>(result.settings.scale);
+  environment.quant.errorFeedback = result.settings.errorFeedback;
   environment.quant.algorithm = static_cast<qcclAlgo_t>(result.settings.algorithm);
   environment.quant.rounding = static_cast<qcclRounding_t>(result.settings.rounding);
   environment.quant.ranksPerHost = result.settings.ranksPerHost;

@@ -14,6 +14,11 @@ namespace {
 constexpr std::uint32_t kMagic = 0x71636300u | quant::kWireFormatVersion;
 static_assert(quant::kWireFormatVersion < 256);
 
+// Announcement.flags
+constexpr std::int32_t kErrorFeedback = 1;
+constexpr std::int32_t kInputPacked = 2;
+constexpr std::int32_t kOutputPacked = 4;
+
 bool reduces(int coll) { return coll == qcclCollAllReduce || coll == qcclCollReduceScatter || coll == qcclCollReduce; }
 
 std::string nameOf(qcclEnum_t kind, int value) {
@@ -30,8 +35,12 @@ std::string describe(const Announcement& a) {
         strCat(", codec=", nameOf(qcclEnumCodec, a.codec), ", block=", a.blockElems, ", rounding=", nameOf(qcclEnumRounding, a.rounding));
     if (a.scale != qcclScaleFloat32) text += ", scale=" + nameOf(qcclEnumScale, a.scale);
     if (a.rounding == qcclRoundStochastic) text += strCat(", seed=", a.seed);
+    if ((a.flags & kErrorFeedback) != 0) text += ", error feedback";
+    if ((a.flags & kInputPacked) != 0) text += ", packed input";
+    if ((a.flags & kOutputPacked) != 0) text += ", packed output";
     if (a.inspectEvery > 0) text += strCat(", inspected every ", a.inspectEvery);
   }
+  if (a.map != 0) text += strCat(", precision map #", a.map % 10000);
   if (a.algorithm != qcclAlgoAuto) text += strCat(", algorithm=", nameOf(qcclEnumAlgo, a.algorithm));
   if (a.ranksPerHost > 0) text += strCat(", ranks per host=", a.ranksPerHost);
   return text + ")";
@@ -40,22 +49,25 @@ std::string describe(const Announcement& a) {
 }  // namespace
 
 Announcement announce(const Call& call, std::uint64_t sequence) {
-  const bool quantized = call.quant.codec != qcclCodecNone;
+  const bool quantized = call.quant.codec != qcclCodecNone || call.map != nullptr;
   Announcement a{};
   a.magic = kMagic;
   a.sequence = static_cast<std::uint32_t>(sequence);
   a.count = call.count;
   a.coll = call.coll;
   a.dtype = call.dtype;
-  a.op = reduces(call.coll) ? static_cast<std::int16_t>(call.op) : std::int16_t{0};
+  a.op = reduces(call.coll) ? static_cast<std::int32_t>(call.op) : 0;
   a.root = call.root;
   a.codec = call.quant.codec;
   a.blockElems = quantized ? static_cast<std::int32_t>(call.quant.blockElems) : 0;
   a.scale = quantized ? static_cast<std::int32_t>(call.quant.scale) : 0;
   a.algorithm = call.quant.algorithm;
-  a.rounding = quantized ? static_cast<std::int16_t>(call.quant.rounding) : std::int16_t{0};
+  a.rounding = quantized ? static_cast<std::int32_t>(call.quant.rounding) : 0;
   a.seed = quantized && call.quant.rounding == qcclRoundStochastic ? call.quant.seed : 0;
   a.ranksPerHost = call.quant.algorithm == qcclAlgoHier ? call.quant.ranksPerHost : 0;
+  a.map = fingerprint(call.map);
+  a.flags = (quantized && call.quant.errorFeedback ? kErrorFeedback : 0) | (call.inputPacked ? kInputPacked : 0) |
+            (call.outputPacked ? kOutputPacked : 0);
   a.inspectEvery = quantized ? call.quant.inspectEvery : 0;
   return a;
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 
+#include "collectives/precision_map.hpp"
 #include "quant/wire_format.hpp"
 
 namespace qccl::collectives {
@@ -20,6 +21,7 @@ struct Quantization {
   qcclRounding_t rounding = qcclRoundNearest;
   std::uint64_t seed = 0;
   int ranksPerHost = 0;  // of algorithm hier
+  bool errorFeedback = false;
   int inspectEvery = 0;  // every so many-th quantized call of the communicator is inspected; 0: none
 
   // Unless codec is none.
@@ -35,22 +37,27 @@ struct Call {
   qcclRedOp_t op = qcclSum;  // of allreduce, reducescatter, reduce
   int root = -1;             // of broadcast, reduce
   Quantization quant;
+  PrecisionMap map;  // of allreduce; nullptr: quant.codec for every element
+  // Buffers that hold codes in quant.format() and not values of dtype.
+  bool inputPacked = false;
+  bool outputPacked = false;
 };
 
 // "allreduce(count=1000, float32, sum, codec=int8, block=256, algorithm=ring)"
 std::string describe(const Call& call);
 
-// What each rank tells its right-hand neighbour before a collective, 64 bytes, so that calls that do not fit one another are reported as
+// What each rank tells its right-hand neighbour before a collective, 80 bytes, so that calls that do not fit one another are reported as
 // such and not as a hang.
 struct Announcement {
   std::uint32_t magic;
   std::uint32_t sequence;
   std::uint64_t count;
   std::uint64_t seed;
+  std::uint64_t map;  // fingerprint
   std::int32_t coll;
   std::int32_t dtype;
-  std::int16_t op;
-  std::int16_t rounding;
+  std::int32_t op;
+  std::int32_t rounding;
   std::int32_t root;
   std::int32_t codec;
   std::int32_t blockElems;
@@ -58,10 +65,11 @@ struct Announcement {
   std::int32_t ranksPerHost;
   std::int32_t inspectEvery;
   std::int32_t scale;
+  std::int32_t flags;  // kInputPacked ...
 
   bool operator==(const Announcement&) const = default;
 };
-static_assert(sizeof(Announcement) == 64);
+static_assert(sizeof(Announcement) == 80);
 
 Announcement announce(const Call& call, std::uint64_t sequence);
 

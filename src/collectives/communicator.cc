@@ -9,6 +9,7 @@
 #include "core/backoff.hpp"
 #include "core/log.hpp"
 #include "core/types.hpp"
+#include "quant/kernels.hpp"
 
 namespace qccl::collectives {
 namespace {
@@ -80,6 +81,43 @@ Call Communicator::prepare(Call call, const qcclQuantConfig_t* config) const {
   return call;
 }
 
+Call Communicator::prepareMapped(Call call, const qcclPrecisionRange_t* ranges, std::size_t numRanges,
+                                 const qcclQuantConfig_t* config) const {
+  call = prepare(call, config);
+  if (!isQuantizable(call.dtype) || !isQuantizable(call.op)) {
+    fail(qcclInvalidArgument, "a precision map is for sums and averages of float32, bfloat16 and float16, not for ",
+         enumName(qcclEnumRedOp, call.op), " of ", enumName(qcclEnumDataType, call.dtype));
+  }
+  if (numRanges > 0 && ranges == nullptr) fail(qcclInvalidArgument, "ranges is NULL, but ", numRanges, " ranges were announced");
+  call.map = makePrecisionMap(call.count, ranges, numRanges, call.quant.codec);
+  const auto quantized = [](const CodedRange& range) { return range.codec != qcclCodecNone; };
+  if (std::none_of(call.map->begin(), call.map->end(), quantized)) call.map = nullptr;
+  return call;
+}
+
+Call Communicator::preparePacked(Call call, const quant::PackedFormat& format, const qcclQuantConfig_t* config) const {
+  if (call.outputPacked) call.dtype = qcclFloat32;  // what sums are held in
+  if (!isQuantizable(call.dtype)) {
+    const char* name = enumName(qcclEnumDataType, call.dtype);
+    fail(qcclInvalidArgument, "packed values can be received packed, or as float32, bfloat16 or float16, not as ",
+         name != nullptr ? name : "an unknown type");
+  }
+  qcclQuantConfig_t own = QCCL_QUANT_CONFIG_INITIALIZER;
+  if (config != nullptr) own = *config;
+  own.codec = format.codec;
+  own.scale = format.scale;
+  own.blockElems = static_cast<int>(format.blockElems);
+  own.minBytes = 0;
+  own.inspectEvery = 0;
+  if (call.coll == qcclCollAllGather) own.codec = QCCL_UNDEF_INT;  // chooses nothing, and may not be asked for a codec
+  call = prepare(call, &own);
+  call.quant.codec = format.codec;
+  call.quant.scale = format.scale;
+  call.quant.blockElems = format.blockElems;
+  if (call.coll == qcclCollAllGather) call.quant.rounding = qcclRoundNearest;
+  return call;
+}
+
 Choice Communicator::chooseFor(const Call& call, const qcclQuantConfig_t* config) const {
   const QuantDefaults wanted = config != nullptr ? resolve(*config, options_.quant) : options_.quant;
   const bool requested = config != nullptr && config->codec != QCCL_UNDEF_INT && config->codec != qcclCodecNone;
@@ -113,8 +151,9 @@ Partition Communicator::partitionFor(const Call& call) const {
       return Partition::fixed(call.count, size_);
     case qcclCollAllReduce: {
       // On the exact path chunks are cut at multiples of 64 elements, which keeps every type's chunks aligned to cache lines.
-      const std::size_t blockElems = call.quant.codec == qcclCodecNone ? 64 : call.quant.blockElems;
-      return Partition::even(call.count, algorithmRow(call.quant.algorithm).chunks(layoutFor(call)), blockElems);
+      const std::size_t blockElems = call.quant.codec == qcclCodecNone && call.map == nullptr ? 64 : call.quant.blockElems;
+      return Partition::even(call.count, algorithmRow(call.quant.algorithm).chunks(layoutFor(call)), blockElems,
+                             call.inputPacked || call.outputPacked);
     }
     default:
       return Partition::even(call.count, 1, 64);
@@ -152,6 +191,15 @@ qcclPlan_t Communicator::explain(const Call& call, const qcclQuantConfig_t* conf
 
 // One rank: every collective is a copy (Avg over one rank divides by one).
 void Communicator::copyOwn(const Call& call) {
+  if (call.inputPacked) {
+    const quant::PackedFormat format = call.quant.format();
+    if (!call.outputPacked) {
+      quant::codecKernels(call.quant.codec, call.dtype)->decode(call.input, call.count, format, call.output);
+    } else if (call.count > 0 && call.input != call.output) {
+      std::memmove(call.output, call.input, quant::packedBytes(call.count, format));
+    }
+    return;
+  }
   if (call.count > 0 && call.input != call.output) std::memmove(call.output, call.input, call.count * typeSize(call.dtype));
 }
 
@@ -177,7 +225,7 @@ void Communicator::guarded(Describe what, Body body) {
 ExecutionCounts Communicator::executeCall(const Call& call, std::uint64_t sequence, bool ofInspection) {
   const Schedule schedule = scheduleFor(call);
   const Partition partition = partitionFor(call);
-  Execution execution{call, schedule, partition, 0, 0, sequence, ofInspection};
+  Execution execution{call, schedule, partition, 0, 0, sequence, ofInspection, call.quant.errorFeedback ? &feedback_ : nullptr};
   const std::size_t ownFirst = static_cast<std::size_t>(rank_) * call.count;
   if (call.coll == qcclCollAllGather) execution.inputFirstElem = ownFirst;
   if (call.coll == qcclCollReduceScatter) execution.outputFirstElem = ownFirst;
@@ -193,7 +241,7 @@ void Communicator::run(const Call& call) {
     stats.elems = call.coll == qcclCollReduceScatter ? messageElems(call, size_) : call.count;
     if (size_ == 1) {
       copyOwn(call);
-    } else if (call.quant.codec == qcclCodecNone) {
+    } else if (call.quant.codec == qcclCodecNone && call.map == nullptr) {
       countExecution(executeCall(call, sequence, false), &stats);
     } else {
       runQuantized(call, sequence, &stats);
@@ -221,6 +269,11 @@ void Communicator::runQuantized(const Call& call, std::uint64_t sequence, qcclSt
   stats->inspectedElems = outcome.elems;
   stats->signalEnergy = outcome.signalEnergy;
   stats->noiseEnergy = outcome.noiseEnergy;
+}
+
+void Communicator::resetFeedback() {
+  const Exclusive exclusive(*this);
+  feedback_.clear();
 }
 
 void Communicator::checkPointToPoint(const PointToPoint& operation) const {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "collectives/executor.hpp"
+#include "collectives/feedback.hpp"
 #include "collectives/message_tag.hpp"
 #include "collectives/selector.hpp"
 #include "collectives/staging.hpp"
@@ -51,6 +52,13 @@ class Communicator {
   // Checks the arguments of a call and decides its quantization (config: that of the call itself, or nullptr). Throws
   // Error(qcclInvalidArgument); nothing has happened then and the communicator is as good as before.
   Call prepare(Call call, const qcclQuantConfig_t* config) const;
+
+  // The same for an all-reduce with a precision map, and for a call whose input is packed in `format`.
+  Call prepareMapped(Call call, const qcclPrecisionRange_t* ranges, std::size_t numRanges, const qcclQuantConfig_t* config) const;
+  Call preparePacked(Call call, const quant::PackedFormat& format, const qcclQuantConfig_t* config) const;
+
+  // Forgets what error feedback remembers.
+  void resetFeedback();
 
   qcclPlan_t explain(const Call& call, const qcclQuantConfig_t* config) const;
 
@@ -95,6 +103,7 @@ class Communicator {
   transport::Membership membership_;
   const RankLayout layout_;  // as found when the ranks joined
   StagingMemory staging_;
+  FeedbackMemory feedback_;
   std::uint64_t sequence_ = 0;
   std::vector<std::uint64_t> sendNumbers_;  // point-to-point operations so far, by peer
   std::vector<std::uint64_t> recvNumbers_;

@@ -17,14 +17,17 @@ struct ExecutorOptions {
   std::chrono::milliseconds timeout{120000};  // without any message arriving or leaving
 };
 
+class FeedbackMemory;
+
 struct Execution {
   const Call& call;
   const Schedule& schedule;
   const Partition& partition;
-  std::size_t inputFirstElem = 0;   // element of the message at which the caller's input buffer begins (all-gather: the own chunk)
-  std::size_t outputFirstElem = 0;  // and the output buffer (reduce-scatter: the own chunk)
-  std::uint64_t sequence = 0;       // number of the call on its communicator
-  bool ofInspection = false;        // not the call itself but what inspects it, under the same number
+  std::size_t inputFirstElem = 0;      // element of the message at which the caller's input buffer begins (all-gather: the own chunk)
+  std::size_t outputFirstElem = 0;     // and the output buffer (reduce-scatter: the own chunk)
+  std::uint64_t sequence = 0;          // number of the call on its communicator
+  bool ofInspection = false;           // not the call itself but what inspects it, under the same number
+  FeedbackMemory* feedback = nullptr;  // of calls with error feedback
 };
 
 // What one execution did on this rank.

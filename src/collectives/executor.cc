@@ -6,6 +6,7 @@
 #include <set>
 
 #include "collectives/blame.hpp"
+#include "collectives/feedback.hpp"
 #include "collectives/message_tag.hpp"
 #include "collectives/neighbour_check.hpp"
 #include "collectives/tile_run.hpp"
@@ -38,7 +39,7 @@ std::size_t scheduledWireBytes(const Schedule& schedule, const Partition& partit
   const TileCodec codec(call);
   std::size_t bytes = 0;
   for (const Step& step : schedule.steps) {
-    if (step.kind == StepKind::send) bytes += codec.wireBytes(partition.chunk(step.chunk).elems);
+    if (step.kind == StepKind::send) bytes += codec.wireBytes(partition.chunk(step.chunk));
   }
   return bytes;
 }
@@ -50,6 +51,10 @@ ExecutionCounts execute(const Execution& execution, const ExecutorOptions& optio
   const TilePlan plan(execution, options, fingerprint(announcement), control.rank(), control.size());
   const std::size_t window = std::min<std::size_t>(static_cast<std::size_t>(options.tilesInFlight), std::max<std::size_t>(plan.tiles(), 1));
   std::byte* memory = staging.reserve(window * plan.tileStagingBytes());
+  std::byte* residual = nullptr;
+  if (plan.residualBytes() > 0 && execution.feedback != nullptr) {
+    residual = execution.feedback->of(execution.call.input, fingerprint(announce(execution.call, 0)), plan.residualBytes());
+  }
 
   NeighbourCheck check(announcement, announcementTag(execution.sequence, execution.ofInspection), transport, control.rank(),
                        control.size());
@@ -57,7 +62,7 @@ ExecutionCounts execute(const Execution& execution, const ExecutorOptions& optio
   std::deque<std::unique_ptr<TileRun>> running;
   std::size_t started = 0;
   while (started < window && started < plan.tiles()) {
-    running.push_back(std::make_unique<TileRun>(plan, transport, counts, started, memory + started * plan.tileStagingBytes()));
+    running.push_back(std::make_unique<TileRun>(plan, transport, counts, started, memory + started * plan.tileStagingBytes(), residual));
     ++started;
   }
 
@@ -87,7 +92,7 @@ ExecutionCounts execute(const Execution& execution, const ExecutorOptions& optio
         it = running.erase(it);
         if (started < plan.tiles()) {
           // Appended: `it` may be invalid after that, and the new tile is reached in the next round.
-          running.push_back(std::make_unique<TileRun>(plan, transport, counts, started++, freed));
+          running.push_back(std::make_unique<TileRun>(plan, transport, counts, started++, freed, residual));
           break;
         }
       }

@@ -16,11 +16,12 @@ struct Chunk {
 class Partition {
  public:
   // `count` elements in `chunks` parts of whole blocks, as even as that allows; only the last non-empty chunk can end in a ragged block.
-  // Large messages are cut at whole frames, so that a packed buffer of the whole message can be sent chunk by chunk as it lies.
-  static Partition even(std::size_t count, int chunks, std::size_t blockElems) {
+  // Large messages, and with `wholeFrames` all, are cut at whole frames, so that a packed buffer of the whole message can be sent chunk by
+  // chunk as it lies.
+  static Partition even(std::size_t count, int chunks, std::size_t blockElems, bool wholeFrames = false) {
     const std::size_t frame = quant::frameElems(blockElems);
     const auto parts = static_cast<std::size_t>(chunks);
-    const std::size_t granule = count >= 4 * parts * frame ? frame : blockElems;
+    const std::size_t granule = wholeFrames || count >= 4 * parts * frame ? frame : blockElems;
     return Partition(count, parts, granule, 0);
   }
 

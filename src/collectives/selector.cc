@@ -121,6 +121,11 @@ QuantDefaults resolve(const qcclQuantConfig_t& config, const QuantDefaults& defa
     }
     result.quant.blockElems = static_cast<std::size_t>(config.blockElems);
   }
+  if (config.errorFeedback != QCCL_UNDEF_INT) {
+    if (config.errorFeedback != 0 && config.errorFeedback != 1)
+      fail(qcclInvalidArgument, "qcclQuantConfig_t.errorFeedback = ", config.errorFeedback, " must be 0 or 1");
+    result.quant.errorFeedback = config.errorFeedback == 1;
+  }
   if (config.seed != UINT64_MAX) result.quant.seed = config.seed;
   if (config.minBytes != UINT64_MAX) result.minBytes = config.minBytes;
   if (!(config.minSnrDb < 0)) {

@@ -1,83 +1,70 @@
-// How the values of one call become wire messages and sums: the quant kernels of the call's codec, data type and operation behind one set
-// of names, so that the executor is written once.
+// How the values of one call become wire messages and sums: the quant kernels of its codecs, data type and operation behind one set of
+// names, so that the executor is written once.
+//
+// A buffer of the call holds values of its data type or, for packed calls, codes in the format that travels. Where a buffer already has the
+// form in which a part travels, nothing is converted: it is sent and received as it lies.
 #pragma once
 
-#include <cstring>
-
 #include "collectives/call.hpp"
-#include "core/error.hpp"
-#include "core/types.hpp"
+#include "collectives/partition.hpp"
 #include "quant/kernels.hpp"
 
 namespace qccl::collectives {
 
 class TileCodec {
  public:
-  explicit TileCodec(const Call& call)
-      : reduce_(&quant::reduceKernels(call.dtype, call.op)),
-        codec_(call.quant.codec == qcclCodecNone ? nullptr : quant::codecKernels(call.quant.codec, call.dtype)),
-        sumCodec_(quant::codecKernels(call.quant.codec, qcclFloat32)),
-        format_(call.quant.format()) {
-    QCCL_CHECK(call.quant.codec == qcclCodecNone || codec_ != nullptr);
-  }
+  explicit TileCodec(const Call& call);
 
-  bool exact() const { return codec_ == nullptr; }
+  // Neither codes nor ranges: everything travels as it is.
+  bool exact() const { return call_.quant.codec == qcclCodecNone && call_.map == nullptr; }
+  bool inputIsWire() const { return exact() || call_.inputPacked; }
+  bool outputIsWire() const { return exact() || call_.outputPacked; }
   std::size_t typeBytes() const { return reduce_->typeBytes; }
   std::size_t accumulatorBytes() const { return reduce_->accumulatorBytes; }
 
-  std::size_t wireBytes(std::size_t elems) const { return exact() ? elems * typeBytes() : quant::packedBytes(elems, format_); }
+  // Bytes of a part in each form. `part` counts elements from the start of the message.
+  std::size_t wireBytes(const Chunk& part) const;
+  std::size_t residualBytes(const Chunk& part) const;
+  std::size_t outputBytes(const Chunk& part) const { return outputIsWire() ? wireBytes(part) : part.elems * typeBytes(); }
 
-  void encodeInput(const void* x, std::size_t elems, const quant::EncodeOptions& options, void* wire, quant::EncodeCounts* counts) const {
-    if (exact()) {
-      std::memcpy(wire, x, elems * typeBytes());
-    } else {
-      codec_->encode(x, elems, options, wire, counts);
-    }
-  }
+  // What is encoded; `residual` (residualBytes) takes part where it is not nullptr.
+  struct Encoding {
+    bool stochastic;
+    std::uint64_t noiseKey;
+    std::byte* residual;
+    quant::EncodeCounts* counts;
+  };
+  void encodeInput(const std::byte* input, const Chunk& part, const Encoding& encoding, std::byte* wire) const;
+  void encodeSum(const std::byte* sum, const Chunk& part, const Encoding& encoding, std::byte* wire) const;
 
-  void encodeSum(const void* sum, std::size_t elems, const quant::EncodeOptions& options, void* wire, quant::EncodeCounts* counts) const {
-    if (exact()) {
-      reduce_->store(sum, elems, wire);
-    } else {
-      sumCodec_->encode(sum, elems, options, wire, counts);
-    }
-  }
+  void loadInput(const std::byte* input, const Chunk& part, std::byte* sum) const;
+  void addInput(const std::byte* input, const Chunk& part, std::byte* sum) const;
+  void loadWire(const std::byte* wire, const Chunk& part, std::byte* sum) const;
+  void addWire(const std::byte* wire, const Chunk& part, std::byte* sum) const;
 
-  void loadInput(const void* x, std::size_t elems, void* sum) const { reduce_->load(x, elems, sum); }
-  void addInput(const void* x, std::size_t elems, void* sum) const { reduce_->accumulate(x, elems, sum); }
-
-  void loadWire(const void* wire, std::size_t elems, void* sum) const {
-    if (exact()) {
-      reduce_->load(wire, elems, sum);
-    } else {
-      sumCodec_->decode(wire, elems, format_, sum);
-    }
-  }
-
-  void addWire(const void* wire, std::size_t elems, void* sum) const {
-    if (exact()) {
-      reduce_->accumulate(wire, elems, sum);
-    } else {
-      codec_->decodeAdd(wire, elems, format_, static_cast<float*>(sum));
-    }
-  }
-
-  void divide(void* sum, std::size_t elems, int by) const { reduce_->divide(sum, elems, by); }
-  void storeSum(const void* sum, std::size_t elems, void* out) const { reduce_->store(sum, elems, out); }
-
-  void decode(const void* wire, std::size_t elems, void* out) const {
-    if (exact()) {
-      if (wire != out) std::memmove(out, wire, elems * typeBytes());
-    } else {
-      codec_->decode(wire, elems, format_, out);
-    }
-  }
+  void divide(std::byte* sum, std::size_t elems, int by) const { reduce_->divide(sum, elems, by); }
+  void storeSum(const std::byte* sum, const Chunk& part, const Encoding& encoding, std::byte* output) const;
+  void decode(const std::byte* wire, const Chunk& part, std::byte* output) const;
 
  private:
+  // A run of elements with one codec: where it lies in the part, in its wire message and in its residual.
+  struct Piece {
+    std::size_t firstElem;  // of the message
+    std::size_t elems;
+    qcclCodec_t codec;
+    std::size_t elemOffset;
+    std::size_t wireOffset;
+    std::size_t residualOffset;
+  };
+  template <typename Use>
+  void forEachPiece(const Chunk& part, Use use) const;
+
+  quant::PackedFormat format(qcclCodec_t codec) const { return {codec, call_.quant.scale, call_.quant.blockElems}; }
+  void encode(qcclDataType_t dtype, const std::byte* values, std::size_t valueBytes, const Chunk& part, const Encoding& encoding,
+              std::byte* wire) const;
+
+  const Call& call_;
   const quant::ReduceKernels* reduce_;
-  const quant::CodecKernels* codec_;     // of the data type; nullptr: exact
-  const quant::CodecKernels* sumCodec_;  // of FP32
-  quant::PackedFormat format_;
 };
 
 }  // namespace qccl::collectives

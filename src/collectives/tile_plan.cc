@@ -21,9 +21,39 @@ TilePlan::TilePlan(const Execution& execution, const ExecutorOptions& options, s
   tileElems_ = std::max(tileElems_, quant::alignUp(quant::divideUp(maxChunk, kMaxTiles - 1), granule));
   tiles_ = quant::divideUp(maxChunk, tileElems_);
   const std::size_t largest = std::min(tileElems_, maxChunk);
-  placeSlots(quant::alignUp(codec_.wireBytes(largest), StagingMemory::kAlign));
+  placeSlots(quant::alignUp(largestPart([&](const Chunk& part) { return codec_.wireBytes(part); }), StagingMemory::kAlign));
   sumOffset_ = tileStagingBytes_;
   tileStagingBytes_ += quant::alignUp(largest * codec_.accumulatorBytes(), StagingMemory::kAlign);
+  if (!codec_.exact() && call().quant.errorFeedback) numberEncodings();
+}
+
+template <typename BytesOf>
+std::size_t TilePlan::largestPart(BytesOf bytesOf) const {
+  const std::size_t largest = std::min(tileElems_, execution_.partition.maxChunkElems());
+  if (call().map == nullptr) return bytesOf(Chunk{0, largest});
+  std::size_t most = 0;
+  for (int chunk = 0; chunk < execution_.partition.chunks(); ++chunk) {
+    for (std::size_t tile = 0; tile < tiles_; ++tile) most = std::max(most, bytesOf(part(tile, chunk)));
+  }
+  return most;
+}
+
+// In the parts of a reduce-scatter or all-gather each rank's values are a packed buffer of their own.
+std::size_t TilePlan::bytesBefore(std::size_t elems, bool packed) const {
+  if (!packed) return elems * codec_.typeBytes();
+  const quant::PackedFormat format = call().quant.format();
+  const bool perRank = call().coll != qcclCollAllReduce;
+  const std::size_t buffers = perRank && elems > 0 ? elems / call().count : 0;
+  return buffers * quant::packedBytes(call().count, format) + quant::packedBytes(elems - buffers * call().count, format);
+}
+
+void TilePlan::numberEncodings() {
+  encodingNumbers_.assign(steps().size(), 0);
+  for (std::size_t i = 0; i < steps().size(); ++i) {
+    encodingNumbers_[i] = encodings_;
+    if (steps()[i].kind == StepKind::encodeInput || steps()[i].kind == StepKind::encodeSum) ++encodings_;
+  }
+  tileResidualBytes_ = largestPart([&](const Chunk& part) { return codec_.residualBytes(part); });
 }
 
 Chunk TilePlan::part(std::size_t tile, int chunk) const {
@@ -32,13 +62,14 @@ Chunk TilePlan::part(std::size_t tile, int chunk) const {
   return {whole.firstElem + first, std::min(tileElems_, whole.elems - first)};
 }
 
-// On the exact path a slot filled from the input is the input, and a slot that becomes the result is the output.
+// Where the input lies as it travels, a slot filled from it is the input itself; where the output does, a slot that becomes the result is
+// the output.
 void TilePlan::placeSlots(std::size_t slotBytes) {
   for (const Step& step : steps()) {
-    if (step.slot < 0 || !codec_.exact()) continue;
+    if (step.slot < 0) continue;
     SlotUse& slot = slots_[static_cast<std::size_t>(step.slot)];
-    if (step.kind == StepKind::encodeInput) slot.place = SlotPlace::input;
-    if (step.kind == StepKind::decodeSlot && slot.place == SlotPlace::staging) slot.place = SlotPlace::output;
+    if (codec_.inputIsWire() && step.kind == StepKind::encodeInput) slot.place = SlotPlace::input;
+    if (codec_.outputIsWire() && step.kind == StepKind::decodeSlot && slot.place == SlotPlace::staging) slot.place = SlotPlace::output;
   }
   for (SlotUse& slot : slots_) {
     if (slot.place != SlotPlace::staging) continue;

@@ -1,6 +1,7 @@
 // All that is the same for every tile of one execution: how large tiles are, and where their messages and sums lie.
 //
-// On the exact path nothing is staged that need not be: inputs are sent from, and results received into, the caller's buffers.
+// Nothing is staged that need not be: on the exact path and with packed buffers, inputs are sent from, and results received into, the
+// caller's buffers.
 #pragma once
 
 #include <cstddef>
@@ -44,14 +45,25 @@ class TilePlan {
 
   // Where a part lies in the caller's buffers.
   const std::byte* inputAt(const Chunk& part) const {
-    return static_cast<const std::byte*>(call().input) + (part.firstElem - execution_.inputFirstElem) * codec_.typeBytes();
+    return static_cast<const std::byte*>(call().input) + bytesBefore(part.firstElem - execution_.inputFirstElem, call().inputPacked);
   }
   std::byte* outputAt(const Chunk& part) const {
-    return static_cast<std::byte*>(call().output) + (part.firstElem - execution_.outputFirstElem) * codec_.typeBytes();
+    return static_cast<std::byte*>(call().output) + bytesBefore(part.firstElem - execution_.outputFirstElem, call().outputPacked);
+  }
+
+  // What error feedback needs for all tiles, and where in it the residual of a step that encodes lies.
+  std::size_t residualBytes() const { return encodings_ * tiles_ * tileResidualBytes_; }
+  std::size_t residualOffset(std::size_t step, std::size_t tile) const {
+    return (encodingNumbers_[step] * tiles_ + tile) * tileResidualBytes_;
   }
 
  private:
   void placeSlots(std::size_t slotBytes);
+  void numberEncodings();
+  std::size_t bytesBefore(std::size_t elems, bool packed) const;
+  // The largest of what `bytesOf` says of any tile's part of any chunk.
+  template <typename BytesOf>
+  std::size_t largestPart(BytesOf bytesOf) const;
 
   const Execution& execution_;
   const TileCodec codec_;
@@ -63,6 +75,9 @@ class TilePlan {
   std::size_t tiles_ = 0;
   std::size_t tileStagingBytes_ = 0;
   std::size_t sumOffset_ = 0;
+  std::vector<std::size_t> encodingNumbers_;  // by step
+  std::size_t encodings_ = 0;
+  std::size_t tileResidualBytes_ = 0;
 };
 
 }  // namespace qccl::collectives

@@ -4,13 +4,21 @@
 #include "quant/noise.hpp"
 
 namespace qccl::collectives {
+namespace {
 
-TileRun::TileRun(const TilePlan& plan, transport::Transport& transport, ExecutionCounts& counts, std::size_t tile, std::byte* staging)
+// In place of a rank in the key of noise that is the same on all of them.
+constexpr std::uint64_t kEveryRank = 0xffffffffu;
+
+}  // namespace
+
+TileRun::TileRun(const TilePlan& plan, transport::Transport& transport, ExecutionCounts& counts, std::size_t tile, std::byte* staging,
+                 std::byte* residual)
     : plan_(plan),
       transport_(transport),
       counts_(counts),
       tile_(tile),
       staging_(staging),
+      residual_(residual),
       received_(static_cast<std::size_t>(plan.execution().schedule.slots)) {
   // Receives are posted before anything else, so that what arrives goes straight to its place.
   for (const Step& step : plan_.steps()) {
@@ -18,7 +26,7 @@ TileRun::TileRun(const TilePlan& plan, transport::Transport& transport, Executio
     const Chunk part = plan_.part(tile_, step.chunk);
     if (part.elems == 0) continue;
     received_[static_cast<std::size_t>(step.slot)] =
-        transport_.recv(step.peer, tagOf(step), slotAt(step.slot, part), plan_.codec().wireBytes(part.elems));
+        transport_.recv(step.peer, tagOf(step), slotAt(step.slot, part), plan_.codec().wireBytes(part));
   }
 }
 
@@ -68,16 +76,16 @@ bool TileRun::run(const Step& step) {
     case StepKind::recv:
       return receive(step);
     case StepKind::loadInput:
-      codec.loadInput(plan_.inputAt(part), part.elems, sum());
+      codec.loadInput(plan_.inputAt(part), part, sum());
       return true;
     case StepKind::addInput:
-      codec.addInput(plan_.inputAt(part), part.elems, sum());
+      codec.addInput(plan_.inputAt(part), part, sum());
       return true;
     case StepKind::loadSlot:
-      codec.loadWire(slotAt(step.slot, part), part.elems, sum());
+      codec.loadWire(slotAt(step.slot, part), part, sum());
       return true;
     case StepKind::addSlot:
-      codec.addWire(slotAt(step.slot, part), part.elems, sum());
+      codec.addWire(slotAt(step.slot, part), part, sum());
       return true;
     case StepKind::storeSum:
       return storeSum(part);
@@ -90,24 +98,24 @@ bool TileRun::run(const Step& step) {
 }
 
 void TileRun::encodeInput(const Step& step, const Chunk& part) {
-  if (plan_.codec().exact()) return;  // the slot is the input
+  if (plan_.codec().inputIsWire()) return;  // the slot is the input
   quant::EncodeCounts encoded;
-  plan_.codec().encodeInput(plan_.inputAt(part), part.elems, encodeOptions(part), slotAt(step.slot, part), &encoded);
+  plan_.codec().encodeInput(plan_.inputAt(part), part, encoding(&encoded), slotAt(step.slot, part));
   count(encoded);
 }
 
 bool TileRun::encodeSum(const Step& step, const Chunk& part) {
   std::byte* slot = slotAt(step.slot, part);
-  if (plan_.slot(step.slot).place == SlotPlace::output && !mayWrite(slot, part.elems * plan_.codec().typeBytes())) return false;
+  if (plan_.slot(step.slot).place == SlotPlace::output && !mayWrite(slot, plan_.codec().wireBytes(part))) return false;
   quant::EncodeCounts encoded;
-  plan_.codec().encodeSum(sum(), part.elems, encodeOptions(part), slot, &encoded);
+  plan_.codec().encodeSum(sum(), part, encoding(&encoded), slot);
   count(encoded);
   return true;
 }
 
 void TileRun::send(const Step& step, const Chunk& part) {
   const std::byte* slot = slotAt(step.slot, part);
-  const std::size_t bytes = plan_.codec().wireBytes(part.elems);
+  const std::size_t bytes = plan_.codec().wireBytes(part);
   sent_.push_back({transport_.send(step.peer, tagOf(step), slot, bytes), slot, bytes, step.peer});
   counts_.wireBytes += bytes;
   counts_.exactWireBytes += part.elems * plan_.codec().typeBytes();
@@ -122,8 +130,14 @@ bool TileRun::receive(const Step& step) {
 
 bool TileRun::storeSum(const Chunk& part) {
   std::byte* out = plan_.outputAt(part);
-  if (!mayWrite(out, part.elems * plan_.codec().typeBytes())) return false;
-  plan_.codec().storeSum(sum(), part.elems, out);
+  if (!mayWrite(out, plan_.codec().outputBytes(part))) return false;
+  quant::EncodeCounts encoded;
+  TileCodec::Encoding all = encoding(&encoded);
+  // Every rank that stores the sum must store the same codes.
+  all.noiseKey = quant::noiseKey(plan_.call().quant.seed, plan_.execution().sequence, kEveryRank, 0);
+  all.residual = nullptr;
+  plan_.codec().storeSum(sum(), part, all, out);
+  count(encoded);
   return true;
 }
 
@@ -131,8 +145,8 @@ bool TileRun::decodeSlot(const Step& step, const Chunk& part) {
   std::byte* out = plan_.outputAt(part);
   const std::byte* slot = slotAt(step.slot, part);
   if (slot == out) return true;
-  if (!mayWrite(out, part.elems * plan_.codec().typeBytes())) return false;
-  plan_.codec().decode(slot, part.elems, out);
+  if (!mayWrite(out, plan_.codec().outputBytes(part))) return false;
+  plan_.codec().decode(slot, part, out);
   return true;
 }
 
@@ -152,17 +166,12 @@ std::byte* TileRun::slotAt(int slot, const Chunk& part) const {
   return staging_ + use.stagingOffset;
 }
 
-quant::EncodeOptions TileRun::encodeOptions(const Chunk& part) const {
+TileCodec::Encoding TileRun::encoding(quant::EncodeCounts* counts) const {
   const Quantization& quant = plan_.call().quant;
-  quant::EncodeOptions options;
-  options.format = quant.format();
-  options.stochastic = quant.rounding == qcclRoundStochastic;
-  options.firstElemIndex = part.firstElem;
-  options.countLosses = true;
-  if (options.stochastic) {
-    options.noiseKey = quant::noiseKey(quant.seed, plan_.execution().sequence, static_cast<std::uint64_t>(plan_.rank()), next_);
-  }
-  return options;
+  const bool stochastic = quant.rounding == qcclRoundStochastic;
+  const auto rank = static_cast<std::uint64_t>(plan_.rank());
+  return {stochastic, stochastic ? quant::noiseKey(quant.seed, plan_.execution().sequence, rank, next_) : 0,
+          residual_ == nullptr ? nullptr : residual_ + plan_.residualOffset(next_, tile_), counts};
 }
 
 void TileRun::count(const quant::EncodeCounts& encoded) {

@@ -13,8 +13,10 @@ namespace qccl::collectives {
 
 class TileRun {
  public:
-  // Posts the tile's receives. `staging` has plan.tileStagingBytes() bytes for this tile alone; all arguments must outlive it.
-  TileRun(const TilePlan& plan, transport::Transport& transport, ExecutionCounts& counts, std::size_t tile, std::byte* staging);
+  // Posts the tile's receives. `staging` has plan.tileStagingBytes() bytes for this tile alone, `residual`
+  // (nullptr: no error feedback) plan.residualBytes() for all; all arguments must outlive it.
+  TileRun(const TilePlan& plan, transport::Transport& transport, ExecutionCounts& counts, std::size_t tile, std::byte* staging,
+          std::byte* residual);
 
   std::byte* staging() const { return staging_; }
 
@@ -45,8 +47,8 @@ class TileRun {
 
   transport::Tag tagOf(const Step& step) const;
   std::byte* slotAt(int slot, const Chunk& part) const;
-  void* sum() const { return staging_ + plan_.sumOffset(); }
-  quant::EncodeOptions encodeOptions(const Chunk& part) const;
+  std::byte* sum() const { return staging_ + plan_.sumOffset(); }
+  TileCodec::Encoding encoding(quant::EncodeCounts* counts) const;
   void count(const quant::EncodeCounts& encoded);
   bool mayWrite(const std::byte* out, std::size_t bytes);
 
@@ -55,6 +57,7 @@ class TileRun {
   ExecutionCounts& counts_;
   const std::size_t tile_;
   std::byte* const staging_;
+  std::byte* const residual_;
   std::size_t next_ = 0;                                       // step
   std::size_t sumElems_ = 0;                                   // of the sum in progress
   std::vector<std::unique_ptr<transport::Request>> received_;  // by slot

@@ -20,6 +20,7 @@ struct Settings {
   int codec = 0;
   int blockElems = 0;
   int scale = 0;
+  bool errorFeedback = false;
   int algorithm = 0;
   int ranksPerHost = 0;
   int rounding = 0;
