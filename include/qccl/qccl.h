@@ -88,8 +88,8 @@ typedef enum {
  * qcclMax return NaN if any rank has NaN. */
 typedef enum { qcclSum = 0, qcclProd = 1, qcclMax = 2, qcclMin = 3, qcclAvg = 4, qcclNumOps = 5 } qcclRedOp_t;
 
-/* How values travel. The formats are written down in docs/wire_format.md, what each costs in precision in docs/numerics.md. All but none and
- * bf16 have one scale a block. */
+/* How values travel. The formats are written down in docs/wire_format.md, what each costs in precision in docs/numerics.md. All but none
+ * and bf16 have one scale a block. */
 typedef enum {
   qcclCodecNone = 0,    /* as they are */
   qcclCodecInt8 = 1,    /* integers -127..127 */
@@ -161,8 +161,11 @@ typedef struct {
                        signal-to-noise ratio in qcclStats_t; 1: each call (with this very call), 0, the default: none */
 } qcclQuantConfig_t;
 
-#define QCCL_QUANT_CONFIG_INITIALIZER \
-  { QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX, QCCL_UNDEF_INT, QCCL_UNDEF_INT, -1.0, QCCL_UNDEF_INT }
+#define QCCL_QUANT_CONFIG_INITIALIZER                                                                                             \
+  {                                                                                                                               \
+    QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX, QCCL_UNDEF_INT, QCCL_UNDEF_INT, -1.0, \
+        QCCL_UNDEF_INT                                                                                                            \
+  }
 
 /* Configuration of a communicator. Always start from QCCL_CONFIG_INITIALIZER; `size`, `magic` and `version` make old programs work with new
  * libraries. */
@@ -192,6 +195,9 @@ typedef struct {
   uint64_t exactWireBytes;  /* what the same algorithms would have sent with codec none; saved = exactWireBytes - wireBytes */
   uint64_t nonFiniteBlocks; /* blocks that this rank encoded as non-finite because they held NaN or Inf */
   uint64_t encodedBlocks;   /* blocks that this rank encoded */
+  uint64_t sampledElems;    /* elements of one block in 64 of these (by number in the message), which are looked at for the next two */
+  uint64_t saturatedElems;  /* of them: cut to the largest code */
+  uint64_t flushedElems;    /* of them: not zero, but coded as zero */
   uint64_t inspectedCalls; /* quantized calls that were inspected (qcclQuantConfig_t.inspectEvery); their samples count in wireBytes only */
   uint64_t inspectedElems; /* elements of their results that were compared with the exact sums */
   double signalEnergy;     /* sum of the squares of these exact sums */
