@@ -156,7 +156,8 @@ typedef struct {
                         when they joined */
   double minSnrDb;  /* least signal-to-noise ratio, in dB, that a quantized call may be expected to have (docs/numerics.md has the model; 0:
                        any). algorithm auto takes the cheapest that reaches it; where none does, a codec that was asked for with the call
-                       itself is refused, and otherwise the call is exact. Negative: setting QCCL_MIN_SNR_DB, default 0 */
+                       itself is refused, and otherwise a codec of more bits or the exact path is taken. Negative: setting
+                       QCCL_MIN_SNR_DB, default 0 */
   int inspectEvery; /* every so many-th quantized call of the communicator also sums a sample of up to 4096 of its elements exactly, for the
                        signal-to-noise ratio in qcclStats_t; 1: each call (with this very call), 0, the default: none */
 } qcclQuantConfig_t;
