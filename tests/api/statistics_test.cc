@@ -166,6 +166,18 @@ TEST(InspectEvery, ChangesNoResult) {
   EXPECT_EQ(results[0], results[2]);
 }
 
+TEST(InspectEvery, WorksOnMessagesOfFewElements) {
+  const RankThreads ranks("inproc", 3, [](qcclConfig_t& config) { config.quant = inspected(qcclAlgoTwoshot); });
+  ranks.run([](int rank, qcclComm_t comm) {
+    for (const std::size_t count : {0, 1, 2, 5}) {
+      std::vector<float> x(count, static_cast<float>(rank + 1));
+      QCCL_ASSERT_OK(qcclAllReduce(x.data(), x.data(), count, qcclFloat32, qcclSum, comm, nullptr));
+      EXPECT_EQ(lastCall(comm).inspectedElems, count);
+      EXPECT_EQ(lastCall(comm).signalEnergy, 36.0 * static_cast<double>(count));
+    }
+  });
+}
+
 TEST(InspectEvery, LeavesNonFiniteElementsOut) {
   const RankThreads ranks("inproc", 2);
   ranks.run([](int rank, qcclComm_t comm) {
