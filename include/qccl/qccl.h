@@ -157,7 +157,8 @@ typedef struct {
                         when they joined */
   double minSnrDb;  /* least signal-to-noise ratio, in dB, that a quantized call may be expected to have (docs/numerics.md has the model; 0:
                        any). algorithm auto takes the cheapest that reaches it; where none does, a codec that was asked for with the call
-                       itself is refused, and otherwise the call is exact. Negative: setting QCCL_MIN_SNR_DB, default 0 */
+                       itself is refused, and otherwise a codec of more bits or the exact path is taken. Negative: setting
+                       QCCL_MIN_SNR_DB, default 0 */
   int inspectEvery; /* every so many-th quantized call of the communicator also sums a sample of up to 4096 of its elements exactly, for the
                        signal-to-noise ratio in qcclStats_t; 1: each call (with this very call), 0, the default: none */
   int errorFeedback; /* 1: what this rank's codes of a call lose is kept (8 bits a value) and added to what the next call with the same
@@ -206,6 +207,9 @@ typedef struct {
   uint64_t exactWireBytes;  /* what the same algorithms would have sent with codec none; saved = exactWireBytes - wireBytes */
   uint64_t nonFiniteBlocks; /* blocks that this rank encoded as non-finite because they held NaN or Inf */
   uint64_t encodedBlocks;   /* blocks that this rank encoded */
+  uint64_t sampledElems;    /* elements of one block in 64 of these (by number in the message), which are looked at for the next two */
+  uint64_t saturatedElems;  /* of them: cut to the largest code */
+  uint64_t flushedElems;    /* of them: not zero, but coded as zero */
   uint64_t inspectedCalls; /* quantized calls that were inspected (qcclQuantConfig_t.inspectEvery); their samples count in wireBytes only */
   uint64_t inspectedElems; /* elements of their results that were compared with the exact sums */
   double signalEnergy;     /* sum of the squares of these exact sums */

@@ -5,8 +5,8 @@
 
 #include <vector>
 
-#include "collectives/rank_layout.hpp"
 #include "collectives/call.hpp"
+#include "collectives/rank_layout.hpp"
 #include "collectives/schedule.hpp"
 
 namespace qccl::collectives {

@@ -25,6 +25,9 @@ void countExecution(const ExecutionCounts& counts, qcclStats_t* stats) {
   stats->exactWireBytes += counts.exactWireBytes;
   stats->nonFiniteBlocks += counts.nonFiniteBlocks;
   stats->encodedBlocks += counts.encodedBlocks;
+  stats->sampledElems += counts.sampledElems;
+  stats->saturatedElems += counts.saturatedElems;
+  stats->flushedElems += counts.flushedElems;
 }
 
 }  // namespace

@@ -36,6 +36,9 @@ struct ExecutionCounts {
   std::size_t exactWireBytes = 0;
   std::size_t encodedBlocks = 0;
   std::size_t nonFiniteBlocks = 0;
+  std::size_t sampledElems = 0;  // that were looked at for these two:
+  std::size_t saturatedElems = 0;
+  std::size_t flushedElems = 0;
 };
 
 }  // namespace qccl::collectives

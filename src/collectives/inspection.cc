@@ -37,6 +37,7 @@ void gatherBytes(const void* buffer, std::span<const std::size_t> indices, std::
 
 // values[i] = element indices[i] - firstElem of `buffer`, in FP32.
 std::vector<float> gather(const void* buffer, qcclDataType_t dtype, std::span<const std::size_t> indices, std::size_t firstElem) {
+  if (indices.empty()) return {};
   std::vector<std::byte> elems(indices.size() * typeSize(dtype));
   (typeSize(dtype) == 4 ? gatherBytes<4> : gatherBytes<2>)(buffer, indices, firstElem, elems.data());  // no other types are quantized
   std::vector<float> values(indices.size());

@@ -28,6 +28,9 @@ void Statistics::add(const qcclStats_t& call) {
   total_.exactWireBytes += call.exactWireBytes;
   total_.nonFiniteBlocks += call.nonFiniteBlocks;
   total_.encodedBlocks += call.encodedBlocks;
+  total_.sampledElems += call.sampledElems;
+  total_.saturatedElems += call.saturatedElems;
+  total_.flushedElems += call.flushedElems;
   total_.inspectedCalls += call.inspectedCalls;
   total_.inspectedElems += call.inspectedElems;
   total_.signalEnergy += call.signalEnergy;
@@ -64,9 +67,13 @@ std::string describe(const qcclStats_t& stats) {
       strCat(stats.calls, " calls (", stats.quantizedCalls, " quantized), ", stats.elems, " elements (", stats.quantizedElems,
              " quantized), sent ", megabytes(stats.wireBytes), " instead of ", megabytes(stats.exactWireBytes), ", ", stats.nonFiniteBlocks,
              " of ", stats.encodedBlocks, " blocks not finite");
+  if (stats.sampledElems > 0) {
+    text += strCat("; of ", stats.sampledElems, " sampled elements ", stats.saturatedElems, " saturated and ", stats.flushedElems,
+                   " flushed to zero");
+  }
   if (stats.inspectedElems > 0) {
     char snr[64];
-    std::snprintf(snr, sizeof(snr), ", SNR %.1f dB over ", stats.snrDb);
+    std::snprintf(snr, sizeof(snr), "; SNR %.1f dB over ", stats.snrDb);
     text += strCat(snr, stats.inspectedElems, " elements of ", stats.inspectedCalls, " inspected calls");
   }
   return text;

@@ -177,6 +177,9 @@ TileCodec::Encoding TileRun::encoding(quant::EncodeCounts* counts) const {
 void TileRun::count(const quant::EncodeCounts& encoded) {
   counts_.encodedBlocks += encoded.blocks;
   counts_.nonFiniteBlocks += encoded.nonFiniteBlocks;
+  counts_.sampledElems += encoded.sampledElems;
+  counts_.saturatedElems += encoded.saturated;
+  counts_.flushedElems += encoded.flushed;
 }
 
 // In place, the output may still be on its way out as input: true once nothing that is being sent overlaps [out, out + bytes).

@@ -135,8 +135,8 @@ const std::vector<SettingRow>& settingTable() {
        "Calls with less input than this per rank take the exact path even when a codec is set",
        [](const R& row, T& text, S& s) { s.minBytes = parseBytes(row.name, text); }},
       {"QCCL_MIN_SNR_DB", "number", "0", "dB", "0..200",
-       "Least signal-to-noise ratio that a quantized call may be expected to have; where no algorithm reaches it, the call is exact. 0: "
-       "any",
+       "Least signal-to-noise ratio that a quantized call may be expected to have; where no algorithm reaches it, a codec of more bits or "
+       "the exact path is taken. 0: any",
        [](const R& row, T& text, S& s) { s.minSnrDb = parseNumber(row, text, 0, 200); }},
       {"QCCL_INSPECT_EVERY", "integer", "0", "calls", "0..1000000",
        "Every so many-th quantized call also sums a sample of its elements exactly, for the measured SNR in qcclCommGetStats; 1: each "

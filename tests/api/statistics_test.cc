@@ -166,6 +166,18 @@ TEST(InspectEvery, ChangesNoResult) {
   EXPECT_EQ(results[0], results[2]);
 }
 
+TEST(InspectEvery, WorksOnMessagesOfFewElements) {
+  const RankThreads ranks("inproc", 3, [](qcclConfig_t& config) { config.quant = inspected(qcclAlgoTwoshot); });
+  ranks.run([](int rank, qcclComm_t comm) {
+    for (const std::size_t count : {0, 1, 2, 5}) {
+      std::vector<float> x(count, static_cast<float>(rank + 1));
+      QCCL_ASSERT_OK(qcclAllReduce(x.data(), x.data(), count, qcclFloat32, qcclSum, comm, nullptr));
+      EXPECT_EQ(lastCall(comm).inspectedElems, count);
+      EXPECT_EQ(lastCall(comm).signalEnergy, 36.0 * static_cast<double>(count));
+    }
+  });
+}
+
 TEST(InspectEvery, LeavesNonFiniteElementsOut) {
   const RankThreads ranks("inproc", 2);
   ranks.run([](int rank, qcclComm_t comm) {
@@ -209,6 +221,39 @@ TEST(LastCall, HasTheFiguresOfOneCall) {
     EXPECT_EQ(lastCall(comm).calls, 1u);
     EXPECT_EQ(lastCall(comm).wireBytes, rank == 0 ? 40u : 0u);
     EXPECT_EQ(total(comm).calls, 4u);
+  });
+}
+
+TEST(Losses, AreCountedInOneBlockOf64) {
+  const RankThreads ranks("inproc", 2);
+  ranks.run([](int rank, qcclComm_t comm) {
+    // Blocks 0, 64 and 128 are looked at. In each block of rank 1 one value is so large that the others become zero.
+    const std::size_t blocks = 130;
+    std::vector<float> x(256 * blocks, 1e-4f);
+    if (rank == 1) {
+      for (std::size_t block = 0; block < blocks; ++block) x[256 * block + 7] = 1.0f;
+    }
+    x[9] = 0.0f;  // is no loss
+    const qcclQuantConfig_t quant = inspected(qcclAlgoOneshot, 0);
+    QCCL_ASSERT_OK(qcclAllReduceEx(x.data(), x.data(), x.size(), qcclFloat32, qcclSum, &quant, comm, nullptr));
+    const qcclStats_t stats = lastCall(comm);
+    EXPECT_EQ(stats.encodedBlocks, blocks);
+    EXPECT_EQ(stats.sampledElems, 3u * 256);
+    EXPECT_EQ(stats.flushedElems, rank == 1 ? 3u * 255 - 1 : 0u);
+    EXPECT_EQ(stats.saturatedElems, 0u);
+  });
+}
+
+TEST(Losses, CountWhatIsBeyondTheLargestCode) {
+  const RankThreads ranks("inproc", 2);
+  ranks.run([](int rank, qcclComm_t comm) {
+    std::vector<float> x(256, 1.0f);
+    if (rank == 1) x[3] = x[200] = std::numeric_limits<float>::max();  // rounds to an infinity in BF16
+    qcclQuantConfig_t quant = inspected(qcclAlgoOneshot, 0);
+    quant.codec = qcclCodecBf16;
+    QCCL_ASSERT_OK(qcclAllReduceEx(x.data(), x.data(), x.size(), qcclFloat32, qcclSum, &quant, comm, nullptr));
+    EXPECT_EQ(lastCall(comm).saturatedElems, rank == 1 ? 2u : 0u);
+    EXPECT_EQ(lastCall(comm).flushedElems, 0u);
   });
 }
 

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "core/error.hpp"
+#include "core/types.hpp"
 
 extern char** environ;
 
@@ -106,7 +107,14 @@ const std::vector<Row>& rows() {
        [](const Settings& s) { return s.rendezvous; }},
       {"QCCL_SECRET", {"", "any text = at all"}, {}, [](const Settings& s) { return s.secret; }},
       {"QCCL_LOG", {"none", "warn", "info", "debug"}, {"", "all", "2"}, [](const Settings& s) { return s.logLevel; }},
-      {"QCCL_CODEC", {"none", "int8"}, {"", "int4", "INT8", "1"}, [](const Settings& s) { return s.codec == 0 ? "none" : "int8"; }},
+      {"QCCL_CODEC",
+       {"none", "int8", "int6", "int5", "int4", "fp8e4m3", "fp8e5m2", "fp4e2m1", "bf16"},
+       {"", "int7", "INT8", "1"},
+       [](const Settings& s) { return enumName(qcclEnumCodec, s.codec); }},
+      {"QCCL_SCALE",
+       {"float32", "bfloat16", "e8m0"},
+       {"", "float16", "E8M0", "2"},
+       [](const Settings& s) { return enumName(qcclEnumScale, s.scale); }},
       {"QCCL_BLOCK",
        {"32", "64", "128", "256", "512", "1024", "2048", "4096"},
        {"", "0", "31", "16", "8192", "-256", "256 ", "0x100", "100"},

@@ -14,7 +14,8 @@ struct Kind {
 };
 
 constexpr Kind kKinds[] = {{qcclEnumDataType, qcclNumTypes}, {qcclEnumRedOp, qcclNumOps},          {qcclEnumCodec, qcclNumCodecs},
-                           {qcclEnumAlgo, qcclNumAlgos},     {qcclEnumRounding, qcclNumRoundings}, {qcclEnumColl, qcclNumColls}};
+                           {qcclEnumAlgo, qcclNumAlgos},     {qcclEnumRounding, qcclNumRoundings}, {qcclEnumColl, qcclNumColls},
+                           {qcclEnumScale, qcclNumScales}};
 
 TEST(EnumNames, EveryValueHasANameOfItsOwnThatLeadsBack) {
   for (const auto& [kind, count] : kKinds) {
@@ -39,7 +40,7 @@ TEST(EnumNames, OthersHaveNone) {
     for (const char* name : {"", "Float32", "int8 ", "no such"}) EXPECT_EQ(enumValue(kind, name), -1) << name;
     EXPECT_EQ(enumValue(kind, nullptr), -1);
   }
-  EXPECT_EQ(enumName(static_cast<qcclEnum_t>(6), 0), nullptr);
+  EXPECT_EQ(enumName(static_cast<qcclEnum_t>(7), 0), nullptr);
 }
 
 TEST(TypeSize, IsThatOfTheType) {

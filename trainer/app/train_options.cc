@@ -1,5 +1,6 @@
 #include "app/train_options.hpp"
 
+#include "app/gradient_capture.hpp"
 #include "model/error.hpp"
 #include "parallel/comm_mode.hpp"
 
@@ -102,6 +103,9 @@ void addTrainFlags(CLI::App& app, TrainOptions& o) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str()
       ->group(way);
+  app.add_option("--save-gradients", o.saveGradients,
+                 "Steps (10,100,300) at which each rank writes its own gradient, not yet averaged, to the folder gradients in --out")
+      ->group(way);
   app.add_option("--keep", o.keep, "Checkpoints to keep")->check(CLI::PositiveNumber)->capture_default_str()->group(way);
   app.add_option("--print-every", o.printEvery, "Steps between progress lines; 0: none")
       ->check(CLI::NonNegativeNumber)
@@ -111,6 +115,7 @@ void addTrainFlags(CLI::App& app, TrainOptions& o) {
 
 void checkTrainOptions(const TrainOptions& o) {
   if (o.steps == 0 && o.tokens == 0) failTrain("say how long to train: --steps or --tokens");
+  parseCaptureSteps(o.saveGradients);
   if (o.minLr > o.lr) failTrain("--min-lr ", o.minLr, " is above --lr ", o.lr);
   if (!o.comm.empty() && parseCommMode(o.comm).name == "none" && o.ranks > 1) {
     failTrain("--comm none is for one rank; ", o.ranks, " ranks that do not exchange gradients would train ", o.ranks, " different models");

@@ -62,6 +62,7 @@ struct TrainOptions {
   std::int64_t evalBatches = 0;  // 0: all of val.bin
   std::int64_t saveEvery = 0;
   std::int64_t keep = 2;
+  std::string saveGradients;  // steps, "10,100"; empty: none
   std::int64_t printEvery = 1;
 };
 

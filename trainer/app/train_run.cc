@@ -73,6 +73,7 @@ void TrainRun::save() {
 TrainRun::StepResult TrainRun::step() {
   const Clock::time_point start = Clock::now();
   StepResult result;
+  const bool capture = capture_->wants(step_ + 1);
   const auto micros = static_cast<std::size_t>(options_.gradAccum);
   const float scale = 1.0f / static_cast<float>(micros);
   model_->parameters().zeroGradients();
@@ -86,9 +87,13 @@ TrainRun::StepResult TrainRun::step() {
       continue;
     }
     reducer_->begin();
-    model_->backward(scale, [this](const Parameter& parameter) { reducer_->ready(parameter); });
+    model_->backward(scale, [&](const Parameter& parameter) {
+      if (capture) capture_->take(parameter);
+      reducer_->ready(parameter);
+    });
   }
   const ReduceReport report = reducer_->finish();
+  if (capture) together([&] { capture_->write(step_ + 1, group_.rank(), group_.size()); });
 
   double sums[4] = {loss, report.waitSeconds, static_cast<double>(report.wireBytes), stopRequested() != 0 ? 1.0 : 0.0};
   group_.sum(sums);

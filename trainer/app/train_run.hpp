@@ -7,6 +7,7 @@
 
 #include "app/checkpoints.hpp"
 #include "app/evaluation.hpp"
+#include "app/gradient_capture.hpp"
 #include "app/run_log.hpp"
 #include "app/train_options.hpp"
 #include "data/loader.hpp"
@@ -77,6 +78,7 @@ class TrainRun {
   LoaderState startState_;  // of the loader, once restored
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<GradientReducer> reducer_;
+  std::unique_ptr<GradientCapture> capture_;
   std::unique_ptr<RunLog> log_;  // on rank 0
   ScheduleOptions schedule_;
   std::int64_t step_ = 0;  // optimizer steps done

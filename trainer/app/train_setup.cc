@@ -98,6 +98,7 @@ void TrainRun::makeModel() {
   reducer.minBytes = options_.minBytes;
   reducer.bucketBytes = static_cast<std::size_t>(options_.bucketMb * 1048576.0);
   reducer_ = std::make_unique<GradientReducer>(group_, model_->parameters(), reducer);
+  capture_ = std::make_unique<GradientCapture>(options_.saveGradients, options_.out + "/gradients", model_->parameters());
 }
 
 // Ranks that were started with different flags or data would train nonsense, or wait for one another.
@@ -108,7 +109,8 @@ void TrainRun::agreeOnOptions() {
   text << model_->config().toJson() << ' ' << trainFile_->info().checksum << ' ' << valFile_->info().checksum << ' ' << schedule_.totalSteps
        << ' ' << o.batch << ' ' << o.seq << ' ' << o.gradAccum << ' ' << o.lr << ' ' << o.minLr << ' ' << o.warmup << ' ' << o.weightDecay
        << ' ' << o.beta1 << ' ' << o.beta2 << ' ' << o.clip << ' ' << o.seed << ' ' << mode_.name << ' ' << o.block << ' ' << o.minBytes
-       << ' ' << o.bucketMb << ' ' << o.checkEvery << ' ' << o.evalEvery << ' ' << o.evalBatches << ' ' << o.saveEvery << ' ' << o.resume;
+       << ' ' << o.bucketMb << ' ' << o.checkEvery << ' ' << o.evalEvery << ' ' << o.evalBatches << ' ' << o.saveEvery << ' ' << o.resume
+       << ' ' << o.saveGradients;
   const std::uint64_t hash = hashBytes(text.str(), 0);
   std::uint64_t extremes[2] = {hash, ~hash};
   group_.max(extremes);

@@ -51,6 +51,11 @@ TEST(TrainOptions, ContradictionsAreSentences) {
   options.comm = "none";
   options.ranks = 2;
   EXPECT_THAT(sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--comm none is for one rank"));
+  options.comm = "exact";
+  options.saveGradients = "10,2x";
+  EXPECT_THAT(sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--save-gradients 10,2x: \"2x\" is not a step"));
+  options.saveGradients = "10,2";
+  EXPECT_EQ(sentenceOf([&] { checkTrainOptions(options); }), "");
 }
 
 TEST(Progress, NumbersAreShort) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "io/safetensors.hpp"
 #include "program.hpp"
 
 namespace qccl::train {
@@ -152,6 +153,38 @@ TEST_F(Training, AnInterruptSavesACheckpointOnAllRanks) {
     ASSERT_EQ(done.size(), 1u);
     EXPECT_EQ(done[0].at("reason"), "interrupted");
     EXPECT_FALSE(weights(out, done[0].at("step")).empty());
+  }
+}
+
+// The mean of what two ranks write is the gradient of one rank with both batches, and writing does not touch the run.
+TEST_F(Training, SavesEachRanksOwnGradient) {
+  train("grads1", {"--steps", "3", "--batch", "8", "--save-gradients", "1,3"});
+  train("grads2", {"--steps", "3", "--batch", "4", "--ranks", "2", "--comm", "int8-ring", "--save-gradients", "3,1"});
+  train("grads0", {"--steps", "3", "--batch", "4", "--ranks", "2", "--comm", "int8-ring"});
+  EXPECT_EQ(weights("grads2", 3), weights("grads0", 3));
+  EXPECT_FALSE(std::filesystem::exists(shared_->path("grads0/gradients")));
+  EXPECT_FALSE(std::filesystem::exists(shared_->path("grads1/gradients/step-00000002-rank-0000.safetensors")));
+  EXPECT_TRUE(std::filesystem::exists(shared_->path("grads2/gradients/step-00000003-rank-0001.safetensors")));
+  const SafetensorsFile whole(shared_->path("grads1/gradients/step-00000001-rank-0000.safetensors"));
+  const SafetensorsFile first(shared_->path("grads2/gradients/step-00000001-rank-0000.safetensors"));
+  const SafetensorsFile second(shared_->path("grads2/gradients/step-00000001-rank-0001.safetensors"));
+  EXPECT_EQ(second.metadata().at("rank"), "1");
+  EXPECT_EQ(second.metadata().at("ranks"), "2");
+  ASSERT_EQ(first.tensors().size(), whole.tensors().size());
+  for (const auto& [name, info] : whole.tensors()) {
+    std::vector<float> mean(info.elems), one(info.elems), other(info.elems);
+    whole.readF32(name, mean);
+    first.readF32(name, one);
+    second.readF32(name, other);
+    double difference = 0, apart = 0, power = 0;
+    for (std::size_t i = 0; i < mean.size(); ++i) {
+      difference += std::pow((one[i] + other[i]) / 2 - mean[i], 2);
+      apart += std::pow(one[i] - other[i], 2);
+      power += std::pow(mean[i], 2);
+    }
+    EXPECT_GT(power, 0) << name;
+    EXPECT_LE(difference, 1e-8 * power) << name;
+    EXPECT_GE(apart, 0.01 * power) << name << ": both ranks wrote the same";
   }
 }
 
