@@ -51,8 +51,8 @@ QCCL_API qcclResult_t qcclDequantize(const void* packed, void* dst, size_t count
 QCCL_API qcclResult_t qcclAccumulate(void* packed, const void* src, size_t count, qcclDataType_t dtype, const qcclPackedFormat_t* format,
                                      const qcclPackedRounding_t* rounding, qcclStream_t stream);
 
-/* For recvtype of the collectives below: the result stays packed, in the same format. */
-#define QCCL_PACKED ((qcclDataType_t)-1)
+/* For recvtype of the collectives below: the result stays packed, in the same format. No data type, but a value that the enum can hold. */
+#define QCCL_PACKED ((qcclDataType_t)15)
 
 /* recvbuff = sum or average over ranks of the values of sendpacked, the same bits on every rank: packed (recvtype QCCL_PACKED) or as
  * float32, bfloat16 or float16. The codes are sent as they lie; FP32 wherever values are added. In place if sendpacked == recvbuff and
