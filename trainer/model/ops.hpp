@@ -73,6 +73,10 @@ class Ops {
   virtual void toHost(void* host, const void* memory, std::size_t bytes) = 0;
   virtual void fromHost(void* memory, const void* host, std::size_t bytes) = 0;
   virtual void zero(void* memory, std::size_t bytes) = 0;
+  // Zeroes a part of an allocation that will not be used for a while: what the system can have of it meanwhile it gets.
+  virtual void discard(void* memory, std::size_t bytes) = 0;
+  // Bytes of a part of an allocation that occupy memory: what was never written or has been discarded need not.
+  virtual std::size_t residentBytes(const void* memory, std::size_t bytes) = 0;
 
   // ---- embedding: out[r] = table[tokens[r]]; backward: dTable[tokens[r]] += dOut[r], in the order of r
   virtual void embeddingForward(const std::int32_t* tokens, ConstMatrix table, Matrix out) = 0;

@@ -64,6 +64,12 @@ const Parameter& Parameters::operator[](std::string_view name) const {
 
 void Parameters::zeroGradients() { ops_.zero(gradients_.data(), arenaElems_ * sizeof(float)); }
 
+void Parameters::discardGradients(std::size_t beginElems, std::size_t endElems) {
+  ops_.discard(gradients_.data() + beginElems, (endElems - beginElems) * sizeof(float));
+}
+
+std::size_t Parameters::residentGradientBytes() const { return ops_.residentBytes(gradients_.data(), arenaElems_ * sizeof(float)); }
+
 void Parameters::initialize(std::uint64_t seed, const InitOptions& options) {
   if (!(options.stddev >= 0) || !std::isfinite(options.stddev))
     failTrain("the standard deviation of the initial weights is ", options.stddev);

@@ -64,6 +64,10 @@ class Parameters {
   std::span<const float> gradient(const Parameter& p) const { return gradients().subspan(p.offsetElems, p.elems); }
 
   void zeroGradients();
+  // Zeroes a range of the gradient arena and gives its memory back to the system, as far as it can, until it is written again.
+  void discardGradients(std::size_t beginElems, std::size_t endElems);
+  // Bytes of the gradient arena that occupy memory now.
+  std::size_t residentGradientBytes() const;
 
   // Matrices normal(0, stddev), vectors 1. A value depends on the seed, the parameter's name and the element's index alone: the same bits
   // on every machine, for every layout.

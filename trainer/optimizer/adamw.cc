@@ -16,7 +16,8 @@ struct Factors {
 };
 
 // Plain loops over distinct arrays: the compiler makes vectors of them, and no operation is fused, so every machine gives the same bits.
-void update(float* __restrict w, const float* __restrict g, float* __restrict m, float* __restrict v, std::size_t elems, const Factors& f) {
+void updateValues(float* __restrict w, const float* __restrict g, float* __restrict m, float* __restrict v, std::size_t elems,
+                  const Factors& f) {
   for (std::size_t i = 0; i < elems; ++i) {
     const float gradient = g[i] * f.gradScale;
     m[i] = f.beta1 * m[i] + f.keep1 * gradient;
@@ -40,22 +41,30 @@ AdamW::AdamW(const Parameters& parameters, const AdamWOptions& options)
 }
 
 void AdamW::step(Parameters& parameters, double learningRate, double gradScale) {
-  if (parameters.arenaElems() != m_.size()) failTrain("defect in the trainer: the optimizer was made for another model");
+  beginStep(learningRate, gradScale);
+  for (const Parameter& p : parameters.list()) update(parameters, p);
+}
+
+void AdamW::beginStep(double learningRate, double gradScale) {
   ++steps_;
+  learningRate_ = learningRate;
+  gradScale_ = gradScale;
+}
+
+void AdamW::update(Parameters& parameters, const Parameter& p) {
+  if (parameters.arenaElems() != m_.size()) failTrain("defect in the trainer: the optimizer was made for another model");
   const auto t = static_cast<double>(steps_);
   Factors f{};
   f.beta1 = static_cast<float>(options_.beta1);
   f.beta2 = static_cast<float>(options_.beta2);
   f.keep1 = static_cast<float>(1 - options_.beta1);
   f.keep2 = static_cast<float>(1 - options_.beta2);
-  f.gradScale = static_cast<float>(gradScale);
-  f.stepSize = static_cast<float>(learningRate / (1 - std::pow(options_.beta1, t)));
+  f.gradScale = static_cast<float>(gradScale_);
+  f.decay = p.is1D ? 1.0F : static_cast<float>(1 - learningRate_ * options_.weightDecay);
+  f.stepSize = static_cast<float>(learningRate_ / (1 - std::pow(options_.beta1, t)));
   f.secondScale = static_cast<float>(1 / (1 - std::pow(options_.beta2, t)));
   f.eps = static_cast<float>(options_.eps);
-  for (const Parameter& p : parameters.list()) {
-    f.decay = p.is1D ? 1.0F : static_cast<float>(1 - learningRate * options_.weightDecay);
-    update(parameters.value(p).data(), parameters.gradient(p).data(), m_.data() + p.offsetElems, v_.data() + p.offsetElems, p.elems, f);
-  }
+  updateValues(parameters.value(p).data(), parameters.gradient(p).data(), m_.data() + p.offsetElems, v_.data() + p.offsetElems, p.elems, f);
 }
 
 }  // namespace qccl::train

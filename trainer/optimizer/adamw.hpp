@@ -29,6 +29,10 @@ class AdamW {
   //   w = w - lr weightDecay w - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
   void step(Parameters& parameters, double learningRate, double gradScale = 1.0);
 
+  // The same in parts, where gradients are not all there at once: beginStep, then update for each parameter once.
+  void beginStep(double learningRate, double gradScale = 1.0);
+  void update(Parameters& parameters, const Parameter& parameter);
+
   std::int64_t steps() const { return steps_; }
   void setSteps(std::int64_t steps) { steps_ = steps; }  // when a state is loaded
 
@@ -41,6 +45,8 @@ class AdamW {
  private:
   AdamWOptions options_;
   std::int64_t steps_ = 0;
+  double learningRate_ = 0;  // of the step under way, and so gradScale_
+  double gradScale_ = 1;
   std::vector<float> m_, v_;
 };
 

@@ -25,9 +25,11 @@ double sumOfSquares(std::span<const float> values) {
 
 }  // namespace
 
+double gradientSquares(const Parameters& parameters, const Parameter& parameter) { return sumOfSquares(parameters.gradient(parameter)); }
+
 double gradientNorm(const Parameters& parameters) {
   double total = 0;
-  for (const Parameter& p : parameters.list()) total += sumOfSquares(parameters.gradient(p));
+  for (const Parameter& p : parameters.list()) total += gradientSquares(parameters, p);
   return std::sqrt(total);
 }
 

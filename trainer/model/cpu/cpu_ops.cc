@@ -1,8 +1,13 @@
 #include "model/cpu/cpu_ops.hpp"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <new>
+#include <vector>
 
 #include "model/cpu/blas.hpp"
 #include "model/cpu/ops_impl.hpp"
@@ -12,6 +17,21 @@ namespace qccl::train {
 namespace {
 
 constexpr std::size_t kAlignBytes = 64;
+
+struct PageRange {
+  char* begin;
+  std::size_t count;
+  std::size_t pageBytes;
+};
+
+// The pages that hold nothing else.
+PageRange pagesWithin(char* memory, std::size_t bytes) {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t past = reinterpret_cast<std::uintptr_t>(memory) % page;
+  const std::size_t skip = past == 0 ? 0 : page - past;
+  if (bytes < skip + page) return {memory, 0, page};
+  return {memory + skip, (bytes - skip) / page, page};
+}
 
 }  // namespace
 
@@ -31,14 +51,21 @@ CpuOps::CpuOps(const CpuOpsOptions& options) : kernels_(simd::kernels()) {
 }
 
 void* CpuOps::allocate(std::size_t bytes) {
-  const std::size_t rounded = (bytes + kAlignBytes - 1) / kAlignBytes * kAlignBytes;
-  void* memory = std::aligned_alloc(kAlignBytes, rounded == 0 ? kAlignBytes : rounded);
-  if (memory == nullptr) failTrain("out of memory: cannot allocate ", bytes, " bytes; use a smaller model, batch or sequence");
-  std::memset(memory, 0, rounded);
+  // calloc, which does not touch large memory to zero it. The address that it gave stands before the aligned one.
+  void* base = std::calloc(bytes + sizeof(void*) + kAlignBytes, 1);
+  if (base == nullptr) failTrain("out of memory: cannot allocate ", bytes, " bytes; use a smaller model, batch or sequence");
+  const std::size_t past = (reinterpret_cast<std::uintptr_t>(base) + sizeof(void*)) % kAlignBytes;
+  char* memory = static_cast<char*>(base) + sizeof(void*) + (past == 0 ? 0 : kAlignBytes - past);
+  std::memcpy(memory - sizeof(void*), &base, sizeof(void*));
   return memory;
 }
 
-void CpuOps::release(void* memory) noexcept { std::free(memory); }
+void CpuOps::release(void* memory) noexcept {
+  if (memory == nullptr) return;
+  void* base = nullptr;
+  std::memcpy(&base, static_cast<char*>(memory) - sizeof(void*), sizeof(void*));
+  std::free(base);
+}
 
 void CpuOps::toHost(void* host, const void* memory, std::size_t bytes) {
   if (bytes != 0) std::memcpy(host, memory, bytes);
@@ -50,6 +77,29 @@ void CpuOps::fromHost(void* memory, const void* host, std::size_t bytes) {
 
 void CpuOps::zero(void* memory, std::size_t bytes) {
   if (bytes != 0) std::memset(memory, 0, bytes);
+}
+
+void CpuOps::discard(void* memory, std::size_t bytes) {
+  // Whole pages inside the range are dropped and come back as zeros when they are touched.
+  char* const begin = static_cast<char*>(memory);
+  char* const end = begin + bytes;
+  const PageRange pages = pagesWithin(begin, bytes);
+  if (pages.count == 0 || ::madvise(pages.begin, pages.count * pages.pageBytes, MADV_DONTNEED) != 0) {
+    zero(memory, bytes);
+    return;
+  }
+  char* const pagesEnd = pages.begin + pages.count * pages.pageBytes;
+  zero(begin, static_cast<std::size_t>(pages.begin - begin));
+  zero(pagesEnd, static_cast<std::size_t>(end - pagesEnd));
+}
+
+std::size_t CpuOps::residentBytes(const void* memory, std::size_t bytes) {
+  const PageRange pages = pagesWithin(static_cast<char*>(const_cast<void*>(memory)), bytes);
+  std::vector<unsigned char> resident(pages.count);
+  if (pages.count == 0 || ::mincore(pages.begin, pages.count * pages.pageBytes, resident.data()) != 0) return bytes;
+  const auto absent =
+      static_cast<std::size_t>(std::count_if(resident.begin(), resident.end(), [](unsigned char r) { return (r & 1) == 0; }));
+  return bytes - absent * pages.pageBytes;
 }
 
 float* CpuOps::workspace(std::size_t elems) {

@@ -17,6 +17,8 @@ class CpuOps final : public Ops {
   void toHost(void* host, const void* memory, std::size_t bytes) override;
   void fromHost(void* memory, const void* host, std::size_t bytes) override;
   void zero(void* memory, std::size_t bytes) override;
+  void discard(void* memory, std::size_t bytes) override;
+  std::size_t residentBytes(const void* memory, std::size_t bytes) override;
 
   void embeddingForward(const std::int32_t* tokens, ConstMatrix table, Matrix out) override;
   void embeddingBackward(const std::int32_t* tokens, ConstMatrix dOut, Matrix dTable) override;
