@@ -7,8 +7,8 @@
 
 namespace qccl::collectives {
 
-// Noise power of the result relative to its signal power, in units of that of one quantization of one value. `algorithm` as in the call
-// (auto for a collective with one algorithm).
+// Noise power of the result relative to its signal power, in units of that of one quantization of one value, where that is small against 1.
+// `algorithm` as in the call (auto for a collective with one algorithm).
 double noiseFactor(qcclColl_t coll, qcclAlgo_t algorithm, const RankLayout& ranks);
 
 // Signal-to-noise ratio of a call with this quantization, in dB; infinite for codec none.

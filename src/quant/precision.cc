@@ -44,34 +44,35 @@ double quantileOfLargest(double p, std::size_t elems) {
   return low;
 }
 
-// Mean square error of a block of `elems` normal values, the largest of magnitude a.
+// Mean square error of a block of `elems` normal values, the largest of magnitude a, over their variance; `deviation` is their standard
+// deviation, and a in units of it.
 template <typename Code>
-double noiseOf(double a, std::size_t elems, qcclScale_t scale, bool stochastic) {
+double noiseOf(double a, double deviation, std::size_t elems, qcclScale_t scale, bool stochastic) {
   constexpr int kPoints = 512;
-  const std::uint32_t stored = storedScale(scale, Code::kMax, magnitudeBits(static_cast<float>(a)));
+  const auto largest = static_cast<float>(a * deviation);
+  const std::uint32_t stored = storedScale(scale, Code::kMax, magnitudeBits(largest));
   const BlockEncoder encoder(scale, Code::kMax, stored);
   const BlockDecoder decoder(scale, Code::kMax, stored);
   double noise = 0.0, weights = 0.0;
   for (int i = 0; i < kPoints; ++i) {
     const double x = (i + 0.5) / kPoints * a;
     const double weight = std::exp(-0.5 * x * x);
-    const float y = encoder.scaled(static_cast<float>(x));
+    const float y = encoder.scaled(static_cast<float>(x * deviation));
     double square = 0.0;
     if (stochastic) {
       // The two codes around x have these errors, with the probability of the other's distance.
-      const double below = x - static_cast<double>(decoder.decode(Code::value(Code::stochastic(y, 1.0f - 0x1p-24f))));
-      const double above = x - static_cast<double>(decoder.decode(Code::value(Code::stochastic(y, 0.0f))));
+      const double below = x - static_cast<double>(decoder.decode(Code::value(Code::stochastic(y, 1.0f - 0x1p-24f)))) / deviation;
+      const double above = x - static_cast<double>(decoder.decode(Code::value(Code::stochastic(y, 0.0f)))) / deviation;
       square = std::fabs(below * above);
     } else {
-      const double error = x - static_cast<double>(decoder.decode(Code::value(Code::nearest(y))));
+      const double error = x - static_cast<double>(decoder.decode(Code::value(Code::nearest(y)))) / deviation;
       square = error * error;
     }
     noise += weight * square;
     weights += weight;
   }
   const double others = static_cast<double>(elems - 1) / static_cast<double>(elems);
-  const auto largest = static_cast<float>(a);
-  const double ofLargest = a - static_cast<double>(decoder.decode(Code::value(Code::nearest(encoder.scaled(largest)))));
+  const double ofLargest = a - static_cast<double>(decoder.decode(Code::value(Code::nearest(encoder.scaled(largest))))) / deviation;
   return others * noise / weights + (1.0 - others) * ofLargest * ofLargest;
 }
 
@@ -83,12 +84,19 @@ double computeSnrDb(const PackedFormat& format, bool stochastic) {
     return -10.0 * std::log10(step / (stochastic ? 6.0 : 12.0));
   }
   constexpr int kQuantiles = 128;
+  // Scales that are powers of two waste up to half of the codes, depending on where between two of them the largest magnitude lies, and
+  // so on how large the values are. That is not known: the mean over a whole octave.
+  const int sizes = format.scale == qcclScaleE8m0 ? 16 : 1;
   double noise = 0.0;
   for (int i = 0; i < kQuantiles; ++i) {
     const double a = quantileOfLargest((i + 0.5) / kQuantiles, format.blockElems);
-    noise += withCode(format.codec, [&]<typename Code>(Code) { return noiseOf<Code>(a, format.blockElems, format.scale, stochastic); });
+    for (int size = 0; size < sizes; ++size) {
+      const double deviation = std::exp2(static_cast<double>(size) / sizes);
+      noise += withCode(format.codec,
+                        [&]<typename Code>(Code) { return noiseOf<Code>(a, deviation, format.blockElems, format.scale, stochastic); });
+    }
   }
-  return -10.0 * std::log10(noise / kQuantiles);
+  return -10.0 * std::log10(noise / (kQuantiles * sizes));
 }
 
 }  // namespace
@@ -103,8 +111,9 @@ double largestError(const PackedFormat& format, bool stochastic) {
 double predictedSnrDb(const PackedFormat& format, bool stochastic) {
   static std::array<std::atomic<double>, std::size_t{qcclNumCodecs} * qcclNumScales * 8 * 2> known{};  // 0: not computed yet
   const auto blockIndex = static_cast<std::size_t>(std::countr_zero(format.blockElems / kMinBlockElems));
-  const std::size_t index = ((static_cast<std::size_t>(format.codec) * qcclNumScales + static_cast<std::size_t>(format.scale)) * 8 + blockIndex) * 2 +
-                            (stochastic ? 1 : 0);
+  const std::size_t index =
+      ((static_cast<std::size_t>(format.codec) * qcclNumScales + static_cast<std::size_t>(format.scale)) * 8 + blockIndex) * 2 +
+      (stochastic ? 1 : 0);
   std::atomic<double>& entry = known.at(index);
   double snr = entry.load(std::memory_order_relaxed);
   if (snr == 0.0) {

@@ -11,8 +11,8 @@ namespace qccl::quant {
 double largestError(const PackedFormat& format, bool stochastic);
 
 // Signal over noise power in dB of values coded and decoded once, for independent normal values: the exact expectation over the code
-// grid, the largest magnitude of the block at its distribution's quantiles. Values with heavier tails come out lower, with aligned
-// magnitudes higher. Computed once for each format, then looked up.
+// grid, the largest magnitude of the block at its distribution's quantiles; with E8M0 scales the mean over values of all sizes. Values with
+// heavier tails come out lower, with aligned magnitudes higher. Computed once for each format, then looked up.
 double predictedSnrDb(const PackedFormat& format, bool stochastic);
 
 }  // namespace qccl::quant
