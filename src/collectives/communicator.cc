@@ -93,8 +93,11 @@ Call Communicator::prepareMapped(Call call, const qcclPrecisionRange_t* ranges, 
   }
   if (numRanges > 0 && ranges == nullptr) fail(qcclInvalidArgument, "ranges is NULL, but ", numRanges, " ranges were announced");
   call.map = makePrecisionMap(call.count, ranges, numRanges, call.quant.codec);
-  const auto quantized = [](const CodedRange& range) { return range.codec != qcclCodecNone; };
-  if (std::none_of(call.map->begin(), call.map->end(), quantized)) call.map = nullptr;
+  // One codec for all elements is the call with that codec; no element, the call as it is.
+  if (call.map->size() <= 1) {
+    if (!call.map->empty()) call.quant.codec = call.map->front().codec;
+    call.map = nullptr;
+  }
   return call;
 }
 
