@@ -130,6 +130,7 @@ const std::vector<Row>& rows() {
        {"nearest", "stochastic"},
        {"", "up", "0"},
        [](const Settings& s) { return s.rounding == 0 ? "nearest" : "stochastic"; }},
+      {"QCCL_ERROR_FEEDBACK", {"0", "1"}, {"", "yes", "2"}, [](const Settings& s) { return std::string(s.errorFeedback ? "1" : "0"); }},
       {"QCCL_MIN_BYTES",
        {"0", "1", "1099511627776"},
        {"", "-1", "2T", "1025G", "K", "1.5K", "1KB"},
