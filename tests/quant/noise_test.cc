@@ -83,6 +83,66 @@ TEST(Noise, IsUniformAndNeighboursAreIndependent) {
   }
 }
 
+// The same for every codec: values between neighbouring codes of either sign, in every binade that the codes have, and near the largest.
+// With codes far apart in size the deviation is that of the two codes around the value.
+template <typename Round>
+double deviationsOfRoundedMean(float x, float below, float above, Round round, const Noise& noise) {
+  double sum = 0.0;
+  for (std::uint64_t i = 0; i < kSamples; ++i) sum += static_cast<double>(round(x, noise(i)));
+  const double step = static_cast<double>(above) - static_cast<double>(below);
+  const double f = (static_cast<double>(x) - static_cast<double>(below)) / step;
+  const double off = std::fabs(sum / static_cast<double>(kSamples) - static_cast<double>(x)) - step * 0x1p-16;
+  return off / (step * std::sqrt(f * (1.0 - f) / static_cast<double>(kSamples)));
+}
+
+template <typename Round>
+bool isUnbiasedBetween(const std::vector<float>& codes, Round round, const Noise& noise) {
+  for (std::size_t i = 0; i + 1 < codes.size(); ++i) {
+    for (const float share : {0.5f, 0.1f}) {
+      const float x = codes[i] + share * (codes[i + 1] - codes[i]);
+      if (deviationsOfRoundedMean(x, codes[i], codes[i + 1], round, noise) > kDeviations) return false;
+    }
+  }
+  return true;
+}
+
+// Some neighbouring values of a Code, by value: all of the short codes, every 16th pair of the long ones.
+template <typename Code>
+std::vector<std::vector<float>> neighbours() {
+  std::set<float> values;
+  for (std::uint32_t bits = 0; bits < 1u << Code::kBits; ++bits) {
+    const auto code = static_cast<std::uint8_t>(Code::kIsInteger && bits >> (Code::kBits - 1) ? bits - (1u << Code::kBits) : bits);
+    if (std::fabs(Code::value(code)) <= Code::kMax) values.insert(Code::value(code));
+  }
+  const std::vector<float> sorted(values.begin(), values.end());
+  std::vector<std::vector<float>> pairs;
+  for (std::size_t i = 0; i + 1 < sorted.size(); i += Code::kBits == 8 ? 23 : Code::kBits - 3) pairs.push_back({sorted[i], sorted[i + 1]});
+  return pairs;
+}
+
+TEST(Noise, RoundingIsUnbiasedInEveryCodec) {
+  const Noise noise = trueNoise(noiseKey(3, 0, 0, 0));
+  for (const qcclCodec_t codec :
+       {qcclCodecInt8, qcclCodecInt6, qcclCodecInt5, qcclCodecInt4, qcclCodecFp8E4m3, qcclCodecFp8E5m2, qcclCodecFp4E2m1}) {
+    withCode(codec, [&]<typename Code>(Code) {
+      const auto round = [](float x, float u) { return Code::value(Code::stochastic(x, u)); };
+      const auto toNearest = [](float x, float) { return Code::value(Code::nearest(x)); };
+      bool nearestIsUnbiased = true;
+      for (const std::vector<float>& pair : neighbours<Code>()) {
+        EXPECT_TRUE(isUnbiasedBetween(pair, round, noise)) << "codec " << codec << ", between " << pair[0] << " and " << pair[1];
+        nearestIsUnbiased = nearestIsUnbiased && isUnbiasedBetween(pair, toNearest, noise);
+      }
+      EXPECT_FALSE(nearestIsUnbiased) << "codec " << codec << ": the statistics accept rounding to nearest";
+    });
+  }
+  const auto round = [](float x, float u) { return fromBfloat16(bfloat16Stochastic(x, u)); };
+  for (const float one : {1.0f, -3.0e-5f, 700.0f}) {
+    const auto bits = static_cast<std::uint16_t>(bitsOf(one) >> 16);
+    const float a = fromBfloat16(bits), b = fromBfloat16(static_cast<std::uint16_t>(bits + 1));
+    EXPECT_TRUE(isUnbiasedBetween({std::min(a, b), std::max(a, b)}, round, noise)) << one;
+  }
+}
+
 TEST(Noise, TheSameStatisticsRejectBrokenNoise) {
   EXPECT_FALSE(isUnbiased([](std::uint64_t) { return 0.5f; })) << "constant";
   EXPECT_FALSE(isUnbiased([](std::uint64_t) { return 0.0f; })) << "always up";
