@@ -52,7 +52,8 @@ struct CodecKernels {
                     EncodeCounts* counts);
   // With v[i] = x[i] + decoded residual: packed = codes of v, residual (residualFormat) = codes of v - decoded packed, to nearest. A block
   // that is not finite leaves a residual of zeros. One pass.
-  void (*encodeFeedback)(const void* x, std::size_t elems, const EncodeOptions& options, void* residual, void* packed, EncodeCounts* counts);
+  void (*encodeFeedback)(const void* x, std::size_t elems, const EncodeOptions& options, void* residual, void* packed,
+                         EncodeCounts* counts);
 };
 
 // For one data type and operation. The accumulator is FP32 for floating types up to 32 bits, otherwise the type itself.
@@ -62,8 +63,10 @@ struct ReduceKernels {
   bool accumulatorIsType;  // load and store are copies
   void (*load)(const void* x, std::size_t elems, void* accumulator);
   void (*accumulate)(const void* x, std::size_t elems, void* accumulator);  // accumulator = accumulator op x
-  void (*store)(const void* accumulator, std::size_t elems, void* out);     // rounds once, to nearest even
-  void (*divide)(void* accumulator, std::size_t elems, int by);             // for qcclAvg
+  // out = accumulator op x, where accumulatorIsType, otherwise nullptr; out may be either operand. All need the type's alignment only.
+  void (*combine)(const void* accumulator, const void* x, std::size_t elems, void* out);
+  void (*store)(const void* accumulator, std::size_t elems, void* out);  // rounds once, to nearest even
+  void (*divide)(void* accumulator, std::size_t elems, int by);          // for qcclAvg
 };
 
 // nullptr for codec none and for a type that is not quantizable.
@@ -78,5 +81,6 @@ const char* kernelIsa();
 
 // The tables of one instruction set, for tests and benchmarks: nullptr if the processor cannot run it.
 const CodecKernels* codecKernels(const std::string& isa, qcclCodec_t codec, qcclDataType_t dtype);
+const ReduceKernels* reduceKernels(const std::string& isa, qcclDataType_t dtype, qcclRedOp_t op);
 
 }  // namespace qccl::quant

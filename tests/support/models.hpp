@@ -3,11 +3,11 @@
 
 #include "model/config.hpp"
 
-namespace qccl::train::test {
+namespace qccl::test {
 
 // Grouped K/V and odd widths, milliseconds a step.
-inline ModelConfig smallModel(bool tied = false) {
-  ModelConfig config;
+inline train::ModelConfig smallModel(bool tied = false) {
+  train::ModelConfig config;
   config.vocab = 61;
   config.hidden = 24;
   config.ffn = 37;
@@ -21,8 +21,8 @@ inline ModelConfig smallModel(bool tied = false) {
 }
 
 // Large enough that its gradients fill several buckets of 64 KiB.
-inline ModelConfig bucketedModel() {
-  ModelConfig config = smallModel(true);
+inline train::ModelConfig bucketedModel() {
+  train::ModelConfig config = smallModel(true);
   config.vocab = 300;
   config.hidden = 96;
   config.ffn = 200;
@@ -33,8 +33,8 @@ inline ModelConfig bucketedModel() {
 }
 
 // The smallest that there is.
-inline ModelConfig tinyModel() {
-  ModelConfig config;
+inline train::ModelConfig tinyModel() {
+  train::ModelConfig config;
   config.vocab = 5;
   config.hidden = 6;
   config.ffn = 3;
@@ -45,4 +45,4 @@ inline ModelConfig tinyModel() {
   return config;
 }
 
-}  // namespace qccl::train::test
+}  // namespace qccl::test

@@ -34,7 +34,7 @@ class Training : public testing::Test {
   }
   static std::vector<nlohmann::json> log(const std::string& out, const std::string& kind) {
     std::vector<nlohmann::json> records;
-    std::istringstream text(readAll(shared_->path(out + "/log.jsonl")));
+    std::istringstream text(test::readFile(shared_->path(out + "/log.jsonl")));
     for (std::string line; std::getline(text, line);) {
       const auto record = nlohmann::json::parse(line);
       if (record.at("kind") == kind) records.push_back(record);
@@ -50,7 +50,7 @@ class Training : public testing::Test {
   static std::string weights(const std::string& out, int step) {
     char name[32];
     std::snprintf(name, sizeof(name), "step-%08d", step);
-    const std::string text = readAll(shared_->path(out + "/checkpoints/" + name + "/model.safetensors"));
+    const std::string text = test::readFile(shared_->path(out + "/checkpoints/" + name + "/model.safetensors"));
     EXPECT_FALSE(text.empty());
     return text;
   }
@@ -170,7 +170,7 @@ TEST_F(Training, AResumedRunHasTheBitsOfOneThatWasNotInterrupted) {
   train("parts", common);
   // As after a crash between the two checkpoints, with the log torn.
   std::filesystem::remove_all(shared_->path("parts/checkpoints/step-00000016"));
-  const std::string text = readAll(shared_->path("parts/log.jsonl"));
+  const std::string text = test::readFile(shared_->path("parts/log.jsonl"));
   std::ofstream(shared_->path("parts/log.jsonl"), std::ios::trunc) << text.substr(0, text.find("\"step\":12,") + 5) << "\n";
   std::vector<std::string> again = common;
   again.push_back("--resume");
@@ -178,8 +178,8 @@ TEST_F(Training, AResumedRunHasTheBitsOfOneThatWasNotInterrupted) {
   ASSERT_EQ(ended.code, 0) << ended.output;
   EXPECT_THAT(ended.output, HasSubstr("step-00000008"));
   EXPECT_EQ(weights("parts", 16), weights("whole", 16));
-  EXPECT_EQ(readAll(shared_->path("parts/checkpoints/step-00000016/optimizer.safetensors")),
-            readAll(shared_->path("whole/checkpoints/step-00000016/optimizer.safetensors")));
+  EXPECT_EQ(test::readFile(shared_->path("parts/checkpoints/step-00000016/optimizer.safetensors")),
+            test::readFile(shared_->path("whole/checkpoints/step-00000016/optimizer.safetensors")));
   // Resuming a complete run trains nothing.
   const Ended complete = runProgram(shared_->folder(), arguments("parts", again));
   EXPECT_EQ(complete.code, 0) << complete.output;
@@ -262,7 +262,7 @@ TEST_F(Training, AKilledRankEndsTheRunWithASentence) {
   ASSERT_TRUE(program.waitFor("step      3/100000", 60)) << program.output();
   pid_t victim = 0;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    const std::string environment = readAll(entry.path().string() + "/environ");
+    const std::string environment = test::readFile(entry.path().string() + "/environ");
     if (environment.find("QCCL_TRAIN_TEST_MARK=" + shared_->path("killed")) == std::string::npos) continue;
     if (environment.find("QCCL_LAUNCH_RANK=1") != std::string::npos)
       victim = static_cast<pid_t>(std::stol(entry.path().filename().string()));
