@@ -1,7 +1,8 @@
 // codec-bench: the rate of the host codec kernels on one core, for each instruction set that the processor has, beside memcpy's in the same
 // run.
 //
-//   codec-bench [--codec=int8] [--scale=float32] [--block=256] [Google Benchmark's options, such as --benchmark_filter=encode/float32 or --benchmark_format=json]
+//   codec-bench [--codec=int8] [--scale=float32] [--block=256] [Google Benchmark's options, such as --benchmark_filter=encode/float32 or
+//   --benchmark_format=json]
 //
 // Time and bytes_per_second are the kernel's; bytes are those it reads plus those it writes. memcpy moves the same bytes (half read, half
 // written), from and to buffers of its own, in turns with the kernel, so that both see the same state of the machine:
@@ -52,7 +53,7 @@ Buffer makeBuffer(std::size_t bytes) {
   return buffer;
 }
 
-enum class Work { encode, encodeStochastic, decode, decodeAdd, addEncode, encodeFeedback };
+enum class Work { encode, encodeCounting, encodeStochastic, decode, decodeAdd, addEncode, encodeFeedback };
 
 struct Setup {
   const CodecKernels* kernels;
@@ -90,6 +91,7 @@ void runBenchmark(benchmark::State& state, const Setup& setup) {
   EncodeOptions options;
   options.format = setup.format;
   options.stochastic = setup.work == Work::encodeStochastic;
+  options.countLosses = setup.work == Work::encodeCounting;
   EncodeCounts counts;
   const auto encode = [&] { setup.kernels->encode(values.get(), elems, options, packed.get(), &counts); };
   const auto decode = [&] { setup.kernels->decode(packed.get(), elems, setup.format, values.get()); };
@@ -135,9 +137,13 @@ void runBenchmark(benchmark::State& state, const Setup& setup) {
 }
 
 void registerAll(const PackedFormat& format) {
-  constexpr std::pair<Work, const char*> kWorks[] = {{Work::encode, "encode"},       {Work::encodeStochastic, "encodeStochastic"},
-                                                     {Work::decode, "decode"},       {Work::decodeAdd, "decodeAdd"},
-                                                     {Work::addEncode, "addEncode"}, {Work::encodeFeedback, "encodeFeedback"}};
+  constexpr std::pair<Work, const char*> kWorks[] = {{Work::encode, "encode"},
+                                                     {Work::encodeCounting, "encodeCounting"},
+                                                     {Work::encodeStochastic, "encodeStochastic"},
+                                                     {Work::decode, "decode"},
+                                                     {Work::decodeAdd, "decodeAdd"},
+                                                     {Work::addEncode, "addEncode"},
+                                                     {Work::encodeFeedback, "encodeFeedback"}};
   for (const auto& [work, workName] : kWorks) {
     for (const qcclDataType_t dtype : {qcclFloat32, qcclBfloat16, qcclFloat16}) {
       if (work == Work::decodeAdd && dtype != qcclFloat32) continue;  // sums are FP32 whatever the values are: one kernel
@@ -179,7 +185,8 @@ bool takeFormat(int* argc, char** argv, PackedFormat* format) {
     return false;
   };
   if (!isValidBlock(format->blockElems)) return refuse("--block must be a power of two from 32 to 4096");
-  if (codecKernels(format->codec, qcclFloat32) == nullptr) return refuse("--codec must be one of " + enumNames(qcclEnumCodec) + ", not none");
+  if (codecKernels(format->codec, qcclFloat32) == nullptr)
+    return refuse("--codec must be one of " + enumNames(qcclEnumCodec) + ", not none");
   if (format->scale < 0) return refuse("--scale must be one of " + enumNames(qcclEnumScale));
   return true;
 }

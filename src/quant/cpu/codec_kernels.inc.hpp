@@ -79,14 +79,18 @@ QCCL_HD void codesOf(const unsigned char* x, std::size_t elems, const BlockEncod
   }
 }
 
+// Compares bits, which for finite magnitudes order like the values, and counts in 32 bits, so that compilers make vectors of it. A code is
+// zero exactly if its value is: the sign of a zero is not kept.
 template <typename Code, typename T>
-void countLosses(const unsigned char* x, std::size_t elems, const BlockEncoder& encoder, const unsigned char* codes, EncodeCounts* counts) {
-  std::uint64_t saturated = 0, flushed = 0;
+void countLosses(const unsigned char* __restrict x, std::size_t elems, const BlockEncoder& encoder, const unsigned char* __restrict codes,
+                 EncodeCounts* counts) {
+  const std::uint32_t limit = bitsOf(Code::kMax * (1.0f + 0x1p-20f));
+  const BlockEncoder by = encoder;
+  std::uint32_t saturated = 0, flushed = 0;
   for (std::size_t i = 0; i < elems; ++i) {
     const float value = valueAt<T>(x, i);
-    const float scaled = encoder.scaled(value);
-    saturated += (scaled < 0 ? -scaled : scaled) > Code::kMax * (1.0f + 0x1p-20f) ? 1 : 0;
-    flushed += value != 0.0f && Code::value(codes[i]) == 0.0f ? 1 : 0;
+    saturated += magnitudeBits(by.scaled(value)) > limit ? 1 : 0;
+    flushed += (magnitudeBits(value) != 0) & (codes[i] == 0) ? 1 : 0;
   }
   counts->sampledElems += elems;
   counts->saturated += saturated;
@@ -280,9 +284,9 @@ using Fp4E2m1 = Blocks<Fp4E2m1Code, T>;
 
 // Declared first: a constant has internal linkage otherwise, and kernels.cc reads these. By codec from int8 on; FP32, BF16, FP16.
 extern const CodecKernels kCodecKernels[qcclNumCodecs - 1][3];
-const CodecKernels kCodecKernels[qcclNumCodecs - 1][3] = {
-    QCCL_CODEC_ROW(Int8),    QCCL_CODEC_ROW(Int6),    QCCL_CODEC_ROW(Int5),    QCCL_CODEC_ROW(Int4),
-    QCCL_CODEC_ROW(Fp8E4m3), QCCL_CODEC_ROW(Fp8E5m2), QCCL_CODEC_ROW(Fp4E2m1), QCCL_CODEC_ROW(Bf16Values)};
+const CodecKernels kCodecKernels[qcclNumCodecs - 1][3] = {QCCL_CODEC_ROW(Int8),    QCCL_CODEC_ROW(Int6),      QCCL_CODEC_ROW(Int5),
+                                                          QCCL_CODEC_ROW(Int4),    QCCL_CODEC_ROW(Fp8E4m3),   QCCL_CODEC_ROW(Fp8E5m2),
+                                                          QCCL_CODEC_ROW(Fp4E2m1), QCCL_CODEC_ROW(Bf16Values)};
 #undef QCCL_CODEC_ROW
 
 }  // namespace qccl::quant::QCCL_KERNEL_ISA

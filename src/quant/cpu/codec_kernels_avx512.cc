@@ -79,6 +79,18 @@ struct Lanes {
     return _mm512_reduce_max_epu32(_mm512_max_epu32(even, _mm512_srli_epi32(x, 16)));
   }
 
+  // A plane of one bit: bit kShift of 64 codes, and its inverse, which sets that bit.
+  using Bits = std::uint64_t;
+  template <int kShift>
+  static QCCL_HD Bits gatherBits(const unsigned char* codes) {
+    return _mm512_test_epi8_mask(_mm512_loadu_si512(codes), _mm512_set1_epi8(1 << kShift));
+  }
+  template <int kShift>
+  static QCCL_HD void spreadBits(Bits bits, unsigned char* codes) {
+    const __m512i set = _mm512_maskz_mov_epi8(bits, _mm512_set1_epi8(1 << kShift));
+    _mm512_storeu_si512(codes, _mm512_or_si512(_mm512_loadu_si512(codes), set));
+  }
+
   // x + addend where a < b, else x.
   static QCCL_HD __m512 addWhereLess(__m512 a, __m512 b, __m512 x, __m512 addend) {
     return _mm512_mask_add_ps(x, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), x, addend);

@@ -1,6 +1,6 @@
 // The value types and the inner loops of the host codec kernels, one element at a time, in the namespace QCCL_KERNEL_ISA. The baseline uses
-// them as they are; the vector instruction sets use them for what is left after whole vectors (codec_vector_loops.inc.hpp), whose formulas are those
-// of codes.hpp and block_scale.hpp.
+// them as they are; the vector instruction sets use them for what is left after whole vectors (codec_vector_loops.inc.hpp), whose formulas
+// are those of codes.hpp and block_scale.hpp.
 #include <cstddef>
 #include <cstdint>
 
@@ -118,6 +118,17 @@ struct ScalarLoops {
     }
   }
 
+  // Planes of one bit (plane_loops.inc.hpp): bit kShift of codes[0, n) to the plane, or from the plane into codes. Returns how many codes
+  // were done, whole bytes of plane; the rest is left to shifts of words.
+  template <int kShift>
+  static QCCL_HD std::size_t packBits(const unsigned char*, std::size_t, unsigned char*) {
+    return 0;
+  }
+  template <int kShift>
+  static QCCL_HD std::size_t unpackBits(const unsigned char*, std::size_t, unsigned char*) {
+    return 0;
+  }
+
   static constexpr std::size_t kNoiseStep = 32;
 
   // noise[i] = uniformNoise(key, firstIndex + i), n <= kNoiseStep.
@@ -127,6 +138,11 @@ struct ScalarLoops {
       __asm__("" : "+r"(index));  // keeps the compiler from vectorizing with emulated 64-bit products, three times slower
       noise[i] = uniformNoise(key, index);
     }
+  }
+
+  // The same for kNoiseStep elements.
+  static QCCL_HD void fillNoise(std::uint64_t key, std::uint64_t firstIndex, float* noise) {
+    fillNoise(key, firstIndex, kNoiseStep, noise);
   }
 };
 
