@@ -79,22 +79,14 @@ QCCL_HD void codesOf(const unsigned char* x, std::size_t elems, const BlockEncod
   }
 }
 
-// Compares bits, which for finite magnitudes order like the values, and counts in 32 bits, so that compilers make vectors of it. A code is
-// zero exactly if its value is: the sign of a zero is not kept.
+// Not inlined: it runs for one block in kSampledBlocks, beside loops that run for all.
 template <typename Code, typename T>
-void countLosses(const unsigned char* __restrict x, std::size_t elems, const BlockEncoder& encoder, const unsigned char* __restrict codes,
-                 EncodeCounts* counts) {
-  const std::uint32_t limit = bitsOf(Code::kMax * (1.0f + 0x1p-20f));
-  const BlockEncoder by = encoder;
-  std::uint32_t saturated = 0, flushed = 0;
-  for (std::size_t i = 0; i < elems; ++i) {
-    const float value = valueAt<T>(x, i);
-    saturated += magnitudeBits(by.scaled(value)) > limit ? 1 : 0;
-    flushed += (magnitudeBits(value) != 0) & (codes[i] == 0) ? 1 : 0;
-  }
+__attribute__((noinline)) void countLosses(const unsigned char* x, std::size_t elems, const BlockEncoder& encoder,
+                                           const unsigned char* codes, EncodeCounts* counts) {
+  const Losses losses = Loops::template countLosses<Code, T>(x, elems, encoder, codes);
   counts->sampledElems += elems;
-  counts->saturated += saturated;
-  counts->flushed += flushed;
+  counts->saturated += losses.saturated;
+  counts->flushed += losses.flushed;
 }
 
 // Codes of the block x[0, elems), which is block `first` of the buffer by its first element.
