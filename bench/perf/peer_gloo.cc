@@ -1,5 +1,6 @@
 // Gloo over TCP, its transport between hosts and the one that PyTorch uses. Works for ranks that are threads and for ranks that are
 // processes: the pairs' addresses go round by way of qccl itself.
+#include <arpa/inet.h>
 #include <gloo/allgather.h>
 #include <gloo/allreduce.h>
 #include <gloo/broadcast.h>
@@ -49,7 +50,13 @@ std::string interfaceFor(Rank& rank) {
   return chosen;
 }
 
+// Checked here: this Gloo looks an unknown name up as a host's, and does not survive that when several threads do it at once.
 gloo::transport::tcp::attr deviceOn(const std::string& where) {
+  unsigned char address[sizeof(in6_addr)];
+  if (if_nametoindex(where.c_str()) == 0 && inet_pton(AF_INET, where.c_str(), address) != 1 &&
+      inet_pton(AF_INET6, where.c_str(), address) != 1) {
+    throw ToolError("--against gloo: QCCL_INTERFACE=" + where + " is neither an interface of this host nor an IP address");
+  }
   gloo::transport::tcp::attr attr;
   (if_nametoindex(where.c_str()) != 0 ? attr.iface : attr.hostname) = where;
   return attr;
