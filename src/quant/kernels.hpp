@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string>
 
+#include "core/host_device.hpp"
 #include "quant/wire_format.hpp"
 
 namespace qccl::quant {
@@ -34,6 +35,7 @@ struct EncodeCounts {
 
 // Blocks whose number in the message is a multiple of this are looked at for losses: about 1.5 % more work (docs/numerics.md).
 inline constexpr std::uint64_t kSampledBlocks = 64;
+QCCL_HD bool isSampledBlock(std::uint64_t number) { return number % kSampledBlocks == 0; }
 
 // The error that feedback carries from call to call is kept like this, whatever the codec.
 constexpr PackedFormat residualFormat(std::size_t blockElems) { return {qcclCodecInt8, qcclScaleFloat32, blockElems}; }
@@ -52,7 +54,8 @@ struct CodecKernels {
                     EncodeCounts* counts);
   // With v[i] = x[i] + decoded residual: packed = codes of v, residual (residualFormat) = codes of v - decoded packed, to nearest. A block
   // that is not finite leaves a residual of zeros. One pass.
-  void (*encodeFeedback)(const void* x, std::size_t elems, const EncodeOptions& options, void* residual, void* packed, EncodeCounts* counts);
+  void (*encodeFeedback)(const void* x, std::size_t elems, const EncodeOptions& options, void* residual, void* packed,
+                         EncodeCounts* counts);
 };
 
 // For one data type and operation. The accumulator is FP32 for floating types up to 32 bits, otherwise the type itself.

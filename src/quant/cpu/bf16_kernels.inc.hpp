@@ -31,9 +31,8 @@ struct Bf16Values {
 
   static void decodeAdd(const void* packed, std::size_t elems, const PackedFormat& format, float* sum) {
     const auto* in = static_cast<const unsigned char*>(packed);
-    forEachBlock(elems, format, [&](std::size_t first, std::size_t n, const BlockPlace& place) {
-      addBlock(in + place.low, n, 1.0f, sum + first);
-    });
+    forEachBlock(elems, format,
+                 [&](std::size_t first, std::size_t n, const BlockPlace& place) { addBlock(in + place.low, n, 1.0f, sum + first); });
   }
 
   static void addEncode(const void* packedIn, const void* x, std::size_t elems, const EncodeOptions& options, void* packed,
@@ -125,7 +124,7 @@ struct Bf16Values {
       const float value = valueAt<From>(x, i);
       const float coded = valueAt<Bf16>(codes, i);
       counts->saturated += magnitudeBits(coded) >= kInfBits ? 1 : 0;
-      counts->flushed += value != 0.0f && coded == 0.0f ? 1 : 0;
+      counts->flushed += isFlushed(value, coded) ? 1 : 0;
     }
     counts->sampledElems += n;
   }

@@ -66,7 +66,7 @@ QCCL_HD void clearPadding(unsigned char* packed, std::size_t elems, const Packed
 static_assert(kFrameBlocks % kSectionAlign == 0);
 
 QCCL_HD bool isSampled(const EncodeOptions& options, std::size_t first) {
-  return options.countLosses && (options.firstElemIndex + first) / options.format.blockElems % kSampledBlocks == 0;
+  return options.countLosses && isSampledBlock((options.firstElemIndex + first) / options.format.blockElems);
 }
 
 template <typename Code, typename T>
@@ -84,9 +84,8 @@ void countLosses(const unsigned char* x, std::size_t elems, const BlockEncoder& 
   std::uint64_t saturated = 0, flushed = 0;
   for (std::size_t i = 0; i < elems; ++i) {
     const float value = valueAt<T>(x, i);
-    const float scaled = encoder.scaled(value);
-    saturated += (scaled < 0 ? -scaled : scaled) > Code::kMax * (1.0f + 0x1p-20f) ? 1 : 0;
-    flushed += value != 0.0f && Code::value(codes[i]) == 0.0f ? 1 : 0;
+    saturated += isSaturated(encoder.scaled(value), Code::kMax) ? 1 : 0;
+    flushed += isFlushed(value, Code::value(codes[i])) ? 1 : 0;
   }
   counts->sampledElems += elems;
   counts->saturated += saturated;
@@ -280,9 +279,9 @@ using Fp4E2m1 = Blocks<Fp4E2m1Code, T>;
 
 // Declared first: a constant has internal linkage otherwise, and kernels.cc reads these. By codec from int8 on; FP32, BF16, FP16.
 extern const CodecKernels kCodecKernels[qcclNumCodecs - 1][3];
-const CodecKernels kCodecKernels[qcclNumCodecs - 1][3] = {
-    QCCL_CODEC_ROW(Int8),    QCCL_CODEC_ROW(Int6),    QCCL_CODEC_ROW(Int5),    QCCL_CODEC_ROW(Int4),
-    QCCL_CODEC_ROW(Fp8E4m3), QCCL_CODEC_ROW(Fp8E5m2), QCCL_CODEC_ROW(Fp4E2m1), QCCL_CODEC_ROW(Bf16Values)};
+const CodecKernels kCodecKernels[qcclNumCodecs - 1][3] = {QCCL_CODEC_ROW(Int8),    QCCL_CODEC_ROW(Int6),      QCCL_CODEC_ROW(Int5),
+                                                          QCCL_CODEC_ROW(Int4),    QCCL_CODEC_ROW(Fp8E4m3),   QCCL_CODEC_ROW(Fp8E5m2),
+                                                          QCCL_CODEC_ROW(Fp4E2m1), QCCL_CODEC_ROW(Bf16Values)};
 #undef QCCL_CODEC_ROW
 
 }  // namespace qccl::quant::QCCL_KERNEL_ISA
