@@ -70,14 +70,15 @@ struct ScaledCodec {
     __device__ __forceinline__ Decoder(qcclScale_t scale, std::uint32_t stored) : block(blockDecoder(scale, Code::kMax, stored)) {}
 
     // The same for all of a block: whether no value of it can be NaN.
-    __device__ __forceinline__ bool finite() const { return magnitudeBits(block.multiplier) < kInfBits; }
-    __device__ __forceinline__ float decodeFinite(std::uint32_t code) const { return block.decode(codeValue(code)); }
+    __device__ __forceinline__ bool neverNan() const { return magnitudeBits(block.multiplier) < kInfBits; }
+    __device__ __forceinline__ float decodeNumber(std::uint32_t code) const { return block.decode(codeValue(code)); }
     __device__ __forceinline__ float decode(std::uint32_t code) const {
-      const float value = decodeFinite(code);
+      const float value = decodeNumber(code);
       return isNan(value) ? nanOf(block.multiplier, 0.0f, 0.0f) : value;
     }
     __device__ __forceinline__ float add(float sum, std::uint32_t code) const { return addTo(sum, block, codeValue(code)); }
-    // What is left of x when its code is taken away; whatever NaN in a block that is not finite.
+    // The same with any NaN for NaN; and what is left of x when its code is taken away, any NaN in a block that is not finite.
+    __device__ __forceinline__ float addAnyNan(float sum, std::uint32_t code) const { return block.addTo(sum, codeValue(code)); }
     __device__ __forceinline__ float rest(float x, std::uint32_t code) const { return block.addTo(x, -codeValue(code)); }
   };
 };
@@ -105,10 +106,11 @@ struct Bf16Codec {
 
     __device__ __forceinline__ Decoder(qcclScale_t, std::uint32_t) : block(qcclScaleE8m0, 1.0f, 127) {}
 
-    __device__ __forceinline__ bool finite() const { return true; }
-    __device__ __forceinline__ float decodeFinite(std::uint32_t code) const { return codeValue(code); }
+    __device__ __forceinline__ bool neverNan() const { return false; }
+    __device__ __forceinline__ float decodeNumber(std::uint32_t code) const { return codeValue(code); }
     __device__ __forceinline__ float decode(std::uint32_t code) const { return codeValue(code); }
     __device__ __forceinline__ float add(float sum, std::uint32_t code) const { return addTo(sum, block, codeValue(code)); }
+    __device__ __forceinline__ float addAnyNan(float sum, std::uint32_t code) const { return block.addTo(sum, codeValue(code)); }
     __device__ __forceinline__ float rest(float x, std::uint32_t code) const { return block.addTo(x, -codeValue(code)); }
   };
 };

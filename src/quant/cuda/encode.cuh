@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "quant/cuda/codecs.cuh"
+#include "quant/cuda/conversions.cuh"
 #include "quant/cuda/tile.cuh"
 #include "quant/kernels.hpp"
 
@@ -27,12 +28,14 @@ struct EncodeArguments {
 
 using ResidualCodec = ScaledCodec<qcclCodecInt8, IntCode<8>>;  // residualFormat
 
-// A group of values, widened when they are looked at.
-template <typename T>
+// A group of values, widened when they are looked at. kAnyNan: no bit of a NaN is read.
+template <typename T, bool kAnyNan>
 struct LoadedValues {
   RawGroup raw;
 
-  __device__ __forceinline__ float operator[](std::uint32_t i) const { return T::widen(bitsIn<T>(raw, i)); }
+  __device__ __forceinline__ float operator[](std::uint32_t i) const {
+    return kAnyNan ? widenAnyNan<T>(bitsIn<T>(raw, i)) : T::widen(bitsIn<T>(raw, i));
+  }
 
   // The largest magnitudeBits. The bit patterns of magnitudes of 16 bits order as their values do: two at a time, widened at the end.
   __device__ __forceinline__ std::uint32_t maxMagnitude() const {
@@ -63,31 +66,95 @@ struct SummedValues {
   }
 };
 
+template <typename Values, std::uint32_t kCount>
+__device__ __forceinline__ std::uint32_t maxMagnitudeOf(const Values (&x)[kCount]) {
+  std::uint32_t most = 0;
+#pragma unroll
+  for (const Values& group : x) most = max(most, group.maxMagnitude());
+  return most;
+}
+
+// The sums x + decoded codes of this thread; zeros behind the end, where codes are padding, which nobody looks at. kAnyNan: no bit of a
+// NaN among them is read.
+template <typename Codec, typename T, bool kAnyNan>
+__device__ __forceinline__ void addCodes(const Part<T>& part, const RawGroup (&x)[kRows<T>], unsigned char* packed,
+                                         const PackedLayout& layout, SummedValues<kGroupElems<T>> (&sums)[kRows<T>]) {
+  CodeGroup<Codec::kId, kGroupElems<T>> codes[kRows<T>] = {};
+  const GroupPlace place = part.place(packed, layout);
+#pragma unroll
+  for (std::uint32_t row = 0; row < kRows<T>; ++row) {
+    if (part.count(row) > 0) codes[row].load(place.after(part.inTeam(row)));
+  }
+  const typename Codec::Decoder decoder(layout.scale, Codec::kHasScale && part.any() ? loadScale(place, layout) : 0);
+#pragma unroll
+  for (std::uint32_t row = 0; row < kRows<T>; ++row) {
+#pragma unroll
+    for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) {
+      const auto bits = bitsIn<T>(x[row], i);
+      sums[row].values[i] =
+          kAnyNan ? decoder.addAnyNan(widenAnyNan<T>(bits), codes[row].code(i)) : decoder.add(T::widen(bits), codes[row].code(i));
+    }
+    if (part.count(row) == kGroupElems<T>) continue;
+#pragma unroll
+    for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) {
+      if (i >= part.count(row)) sums[row].values[i] = 0.0f;
+    }
+  }
+}
+
+// Writes this thread's codes, of a block whose magnitudes have the maximum maxBits, and, once a block, its scale.
+template <typename Codec, bool kStochastic, typename T, typename Values>
+__device__ __forceinline__ void encodePart(const Part<T>& part, const Values (&x)[kRows<T>], std::uint32_t maxBits,
+                                           const typename Codec::Encoder& encoder, std::uint32_t stored, unsigned char* packed,
+                                           const PackedLayout& layout, std::uint64_t noiseKey, std::uint64_t noiseOffset,
+                                           CodeGroup<Codec::kId, kGroupElems<T>> (&groups)[kRows<T>]) {
+  const GroupPlace place = part.place(packed, layout);
+  const bool zero = Codec::kHasScale && maxBits >= kInfBits;
+#pragma unroll
+  for (std::uint32_t row = 0; row < kRows<T>; ++row) {
+    std::uint32_t codes[kGroupElems<T>] = {};
+    if (!zero) {
+#pragma unroll
+      for (std::uint32_t i = 0; i < kGroupElems<T>; ++i)
+        codes[i] = encoder.template code<kStochastic>(x[row][i], noiseKey, noiseOffset + part.first(row) + i);
+    }
+    groups[row].pack(codes);
+    groups[row].store(place.after(part.inTeam(row)));
+  }
+  if constexpr (Codec::kHasScale) {
+    if (part.beginsBlock(1u << layout.blockShift)) storeScale(place, layout, stored);
+    if (blockIdx.x == gridDim.x - 1 && threadIdx.x == 0) clearScalePadding(packed, layout);
+  }
+}
+
 __device__ __forceinline__ void addCount(std::uint64_t& count, std::uint64_t by) {
   if (by > 0) atomicAdd(reinterpret_cast<unsigned long long*>(&count), static_cast<unsigned long long>(by));
 }
 
-// Counts what there is to count of a group of `n` values, the first of which is value `first` of the message. All threads of the warp call
-// this together. One addition a warp, and one a block for what is true of all of it: additions to one place come one after another.
-template <typename Codec, typename Values, std::uint32_t kElems>
-__device__ __forceinline__ void countGroup(const EncodeArguments& args, std::uint64_t first, std::uint32_t n, std::uint32_t maxBits,
-                                           const Values& x, const typename Codec::Encoder& encoder,
-                                           const CodeGroup<Codec::kId, kElems>& codes) {
+// Counts what there is to count of this thread's codes. All threads of the warp call this together. One addition a warp, and one a block
+// for what is true of all of it: additions to one place come one after another.
+template <typename Codec, typename T, typename Values>
+__device__ __forceinline__ void countPart(const EncodeArguments& args, const Part<T>& part, const Values (&x)[kRows<T>],
+                                          std::uint32_t maxBits, const typename Codec::Encoder& encoder,
+                                          const CodeGroup<Codec::kId, kGroupElems<T>> (&codes)[kRows<T>]) {
   const std::uint64_t blockElems = std::uint64_t{1} << args.layout.blockShift;
-  const std::uint64_t block = first & ~(blockElems - 1);
+  const std::uint64_t block = (part.tileFirst + part.teamFirst) & ~(blockElems - 1);
   const bool finite = maxBits < kInfBits;
-  const bool begins = n > 0 && block == first;
+  const bool begins = part.beginsBlock(static_cast<std::uint32_t>(blockElems));
   EncodeCounts& counts = *args.counts;
-  if (first == 0) addCount(counts.blocks, (args.layout.elems + blockElems - 1) >> args.layout.blockShift);
+  if (blockIdx.x == 0 && threadIdx.x == 0) addCount(counts.blocks, (args.layout.elems + blockElems - 1) >> args.layout.blockShift);
   if (begins && !finite) addCount(counts.nonFiniteBlocks, 1);
-  if (!args.countLosses) return;
-  const bool sampled = finite && isSampledBlock((args.firstElemIndex + block) >> args.layout.blockShift);
+  const bool sampled = args.countLosses && finite && isSampledBlock((args.firstElemIndex + block) >> args.layout.blockShift);
+  if (!__any_sync(0xffffffffu, sampled)) return;
   std::uint32_t saturated = 0, flushed = 0;
 #pragma unroll
-  for (std::uint32_t i = 0; i < kElems; ++i) {
-    if (!sampled || i >= n) break;
-    saturated += encoder.saturates(x[i], codes.code(i)) ? 1 : 0;
-    flushed += isFlushed(x[i], Codec::codeValue(codes.code(i))) ? 1 : 0;
+  for (std::uint32_t row = 0; row < kRows<T>; ++row) {
+#pragma unroll
+    for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) {
+      const bool counted = sampled && i < part.count(row);
+      saturated += counted && encoder.saturates(x[row][i], codes[row].code(i)) ? 1 : 0;
+      flushed += counted && isFlushed(x[row][i], Codec::codeValue(codes[row].code(i))) ? 1 : 0;
+    }
   }
   if (begins && sampled) addCount(counts.sampledElems, min(blockElems, args.layout.elems - block));
   saturated = __reduce_add_sync(0xffffffffu, saturated);
@@ -98,125 +165,63 @@ __device__ __forceinline__ void countGroup(const EncodeArguments& args, std::uin
   }
 }
 
-// Writes the codes of one group of a block whose magnitudes have the maximum maxBits, and, once a block, its scale.
-template <typename Codec, bool kStochastic, typename Values, std::uint32_t kElems>
-__device__ __forceinline__ CodeGroup<Codec::kId, kElems> encodeGroup(const Values& x, std::uint32_t n, bool last, std::uint32_t maxBits,
-                                                                     typename Codec::Encoder encoder, std::uint32_t stored,
-                                                                     const GroupPlace& place, const PackedLayout& layout,
-                                                                     std::uint64_t noiseKey, std::uint64_t noiseIndex) {
-  std::uint32_t codes[kElems];
-#pragma unroll
-  for (std::uint32_t i = 0; i < kElems; ++i) codes[i] = encoder.template code<kStochastic>(x[i], noiseKey, noiseIndex + i);
-  if (Codec::kHasScale && maxBits >= kInfBits) {
-#pragma unroll
-    for (std::uint32_t i = 0; i < kElems; ++i) codes[i] = 0;
-  }
-  CodeGroup<Codec::kId, kElems> group;
-  group.pack(codes);
-  group.store(place);
-  if constexpr (Codec::kHasScale) {
-    if (n > 0 && (place.inFrame & ((1u << layout.blockShift) - 1)) == 0) storeScale(place, layout, stored);
-    if (last) clearScalePadding(place, layout);
-  }
-  return group;
-}
-
-// One group of the sums x + decoded codes; zeros behind the end, where codes are padding, which nobody looks at.
-template <typename Codec, typename T>
-__device__ __forceinline__ SummedValues<kGroupElems<T>> addCodes(const RawGroup& x, std::uint32_t n, const GroupPlace& place,
-                                                                 const PackedLayout& layout) {
-  SummedValues<kGroupElems<T>> sums = {};
-  if (n == 0) return sums;
-  CodeGroup<Codec::kId, kGroupElems<T>> codes;
-  codes.load(place);
-  const typename Codec::Decoder decoder(layout.scale, Codec::kHasScale ? loadScale(place, layout) : 0);
-#pragma unroll
-  for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) {
-    const float sum = decoder.add(T::widen(bitsIn<T>(x, i)), codes.code(i));
-    sums.values[i] = i < n ? sum : 0.0f;
-  }
-  return sums;
-}
-
-template <typename T, Addend kAddend>
+template <typename T, Addend kAddend, bool kAnyNan>
 struct HeldValues {
   using Type = SummedValues<kGroupElems<T>>;
 };
-template <typename T>
-struct HeldValues<T, Addend::none> {
-  using Type = LoadedValues<T>;
+template <typename T, bool kAnyNan>
+struct HeldValues<T, Addend::none, kAnyNan> {
+  using Type = LoadedValues<T, kAnyNan>;
 };
 
 template <typename Codec, typename T, Addend kAddend, bool kStochastic>
 __global__ void __launch_bounds__(kThreads) encodeKernel(const __grid_constant__ EncodeArguments args) {
-  constexpr std::uint32_t kElems = kGroupElems<T>;
   constexpr std::uint32_t kRowCount = kRows<T>;
+  constexpr bool kAnyNan = Codec::kHasScale;  // in a block with a NaN all codes are zero
   const PackedLayout& layout = args.layout;
   const std::uint32_t blockElems = 1u << layout.blockShift;
-  const Tile<T> tile(layout.elems);
-  const bool aligned = isGroupAligned(args.x);
+  const Part<T> part(layout.elems, layout.blockShift);
   __shared__ WarpWords shared[2];
 
   // All that is read from memory is asked for before anything is done with it.
-  typename HeldValues<T, kAddend>::Type x[kRowCount];
+  RawGroup raw[kRowCount];
+  part.load(args.x, raw);
+  typename HeldValues<T, kAddend, kAnyNan>::Type x[kRowCount];
   if constexpr (kAddend == Addend::none) {
 #pragma unroll
-    for (std::uint32_t row = 0; row < kRowCount; ++row) x[row] = {loadValues<T>(tile.values(args.x, row), tile.count(row), aligned)};
+    for (std::uint32_t row = 0; row < kRowCount; ++row) x[row].raw = raw[row];
+  } else if constexpr (kAddend == Addend::codes) {
+    addCodes<Codec, T, kAnyNan>(part, raw, const_cast<unsigned char*>(args.packedIn), layout, x);
   } else {
-    RawGroup raw[kRowCount];
-#pragma unroll
-    for (std::uint32_t row = 0; row < kRowCount; ++row) raw[row] = loadValues<T>(tile.values(args.x, row), tile.count(row), aligned);
-#pragma unroll
-    for (std::uint32_t row = 0; row < kRowCount; ++row) {
-      if constexpr (kAddend == Addend::codes) {
-        const GroupPlace place = tile.place(const_cast<unsigned char*>(args.packedIn), layout, row);
-        x[row] = addCodes<Codec, T>(raw[row], tile.count(row), place, layout);
-      } else {
-        const GroupPlace place = tile.place(args.residual, args.residualLayout, row);
-        x[row] = addCodes<ResidualCodec, T>(raw[row], tile.count(row), place, args.residualLayout);
-      }
-    }
+    addCodes<ResidualCodec, T, kAnyNan>(part, raw, args.residual, args.residualLayout, x);
   }
 
-  std::uint32_t most[kRowCount];
-#pragma unroll
-  for (std::uint32_t row = 0; row < kRowCount; ++row) most[row] = x[row].maxMagnitude();
-  maximumOfBlock(most, blockElems, shared[0]);
+  const std::uint32_t most = maximumOfBlock(maxMagnitudeOf(x), blockElems, shared[0]);
+  const std::uint32_t stored = Codec::storedScale(layout.scale, most);
+  const typename Codec::Encoder encoder(layout.scale, stored);
+  CodeGroup<Codec::kId, kGroupElems<T>> codes[kRowCount];
+  encodePart<Codec, kStochastic>(part, x, most, encoder, stored, args.packed, layout, args.noiseKey, args.firstElemIndex, codes);
+  if (args.counts != nullptr) countPart<Codec>(args, part, x, most, encoder, codes);
 
-  std::uint32_t restMost[kRowCount];
-#pragma unroll
-  for (std::uint32_t row = 0; row < kRowCount; ++row) {
-    const GroupPlace place = tile.place(args.packed, layout, row);
-    const std::uint32_t n = tile.count(row);
-    const std::uint64_t first = tile.first + tile.at(row);
-    const bool last = n > 0 && first + n == layout.elems;
-    const std::uint32_t stored = Codec::storedScale(layout.scale, most[row]);
-    const typename Codec::Encoder encoder(layout.scale, stored);
-    const auto codes = encodeGroup<Codec, kStochastic, decltype(x[row]), kElems>(x[row], n, last, most[row], encoder, stored, place, layout,
-                                                                                 args.noiseKey, args.firstElemIndex + first);
-    if (args.counts != nullptr) countGroup<Codec>(args, first, n, most[row], x[row], encoder, codes);
-    if constexpr (kAddend == Addend::residual) {
-      const typename Codec::Decoder decoder(layout.scale, stored);
-#pragma unroll
-      for (std::uint32_t i = 0; i < kElems; ++i) x[row].values[i] = decoder.rest(x[row][i], codes.code(i));
-      restMost[row] = x[row].maxMagnitude();
-    }
-  }
-
-  // The residual of a block that is not finite is zero, or the error would poison its values for ever.
+  // What the codes leave of the values. The residual of a block that is not finite is zero, or the error would poison its values for ever.
   if constexpr (kAddend == Addend::residual) {
-    const PackedLayout& restLayout = args.residualLayout;
-    maximumOfBlock(restMost, blockElems, shared[1]);
+    const typename Codec::Decoder decoder(layout.scale, stored);
 #pragma unroll
     for (std::uint32_t row = 0; row < kRowCount; ++row) {
-      if (restMost[row] >= kInfBits) x[row] = {}, restMost[row] = 0;
-      const GroupPlace place = tile.place(args.residual, restLayout, row);
-      const std::uint32_t n = tile.count(row);
-      const bool last = n > 0 && tile.first + tile.at(row) + n == restLayout.elems;
-      const std::uint32_t stored = ResidualCodec::storedScale(restLayout.scale, restMost[row]);
-      const ResidualCodec::Encoder encoder(restLayout.scale, stored);
-      encodeGroup<ResidualCodec, false, decltype(x[row]), kElems>(x[row], n, last, restMost[row], encoder, stored, place, restLayout, 0, 0);
+#pragma unroll
+      for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) x[row].values[i] = decoder.rest(x[row][i], codes[row].code(i));
     }
+    std::uint32_t restMost = maximumOfBlock(maxMagnitudeOf(x), blockElems, shared[1]);
+    if (restMost >= kInfBits) {
+      restMost = 0;
+#pragma unroll
+      for (std::uint32_t row = 0; row < kRowCount; ++row) x[row] = {};
+    }
+    const PackedLayout& restLayout = args.residualLayout;
+    const std::uint32_t restStored = ResidualCodec::storedScale(restLayout.scale, restMost);
+    const ResidualCodec::Encoder restEncoder(restLayout.scale, restStored);
+    CodeGroup<ResidualCodec::kId, kGroupElems<T>> restCodes[kRowCount];
+    encodePart<ResidualCodec, false>(part, x, restMost, restEncoder, restStored, args.residual, restLayout, 0, 0, restCodes);
   }
 }
 

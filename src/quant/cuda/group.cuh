@@ -40,31 +40,32 @@ __device__ __forceinline__ void setBitsIn(RawGroup& group, std::uint32_t i, type
 
 __device__ __forceinline__ bool isGroupAligned(const void* p) { return reinterpret_cast<std::uintptr_t>(p) % kGroupBytes == 0; }
 
-// `n` values from `p` on, zeros after them. `aligned`: whether groups are aligned to 16 bytes, the same for all threads.
+// A whole group at an address that is aligned to it.
+__device__ __forceinline__ RawGroup loadGroup(const unsigned char* p) {
+  const uint4 raw = *reinterpret_cast<const uint4*>(p);
+  return {{raw.x, raw.y, raw.z, raw.w}};
+}
+
+__device__ __forceinline__ void storeGroup(unsigned char* p, const RawGroup& group) {
+  *reinterpret_cast<uint4*>(p) = make_uint4(group.words[0], group.words[1], group.words[2], group.words[3]);
+}
+
+// The first `n` values of a group at any address, zeros after them.
 template <typename T>
-__device__ __forceinline__ RawGroup loadValues(const unsigned char* p, std::uint32_t n, bool aligned) {
+__device__ __forceinline__ RawGroup loadSome(const unsigned char* p, std::uint32_t n) {
+  const auto* elems = reinterpret_cast<const typename T::Bits*>(p);
   RawGroup group = {};
-  if (aligned && n == kGroupElems<T>) {
-    const uint4 raw = *reinterpret_cast<const uint4*>(p);
-    group = {{raw.x, raw.y, raw.z, raw.w}};
-  } else {
-    const auto* elems = reinterpret_cast<const typename T::Bits*>(p);
 #pragma unroll
-    for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) setBitsIn<T>(group, i, i < n ? elems[i] : typename T::Bits{0});
-  }
+  for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) setBitsIn<T>(group, i, i < n ? elems[i] : typename T::Bits{0});
   return group;
 }
 
 template <typename T>
-__device__ __forceinline__ void storeValues(unsigned char* p, const RawGroup& group, std::uint32_t n, bool aligned) {
-  if (aligned && n == kGroupElems<T>) {
-    *reinterpret_cast<uint4*>(p) = make_uint4(group.words[0], group.words[1], group.words[2], group.words[3]);
-  } else {
-    auto* elems = reinterpret_cast<typename T::Bits*>(p);
+__device__ __forceinline__ void storeSome(unsigned char* p, const RawGroup& group, std::uint32_t n) {
+  auto* elems = reinterpret_cast<typename T::Bits*>(p);
 #pragma unroll
-    for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) {
-      if (i < n) elems[i] = bitsIn<T>(group, i);
-    }
+  for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) {
+    if (i < n) elems[i] = bitsIn<T>(group, i);
   }
 }
 
@@ -102,6 +103,8 @@ struct GroupPlace {
   unsigned char* frame;    // begin of its frame
   std::uint32_t inFrame;   // number of its first value in the frame
   FrameSections sections;  // of that frame; all 0 if the buffer ends before
+
+  __device__ __forceinline__ GroupPlace after(std::uint32_t elems) const { return {frame, inFrame + elems, sections}; }
 };
 
 // The kElems codes of a group in a plane of kBits a code.
@@ -115,11 +118,18 @@ struct PlaneGroup {
   // Of the bits [kShift, kShift + kBits) of each code.
   template <std::uint32_t kShift>
   __device__ __forceinline__ void pack(const std::uint32_t (&codes)[kElems]) {
+    if constexpr (kBits == 8 && kShift == 0) {
 #pragma unroll
-    for (std::uint32_t i = 0; i < kElems; ++i) {
-      const std::uint32_t place = i * kBits % 32;
-      const std::uint32_t bits = (codes[i] >> kShift & kMask) << place;
-      bytes.words[i * kBits / 32] = place == 0 ? bits : bytes.words[i * kBits / 32] | bits;
+      for (std::uint32_t i = 0; i < kElems; i += 4)
+        bytes.words[i / 4] =
+            __byte_perm(__byte_perm(codes[i], codes[i + 1], 0x0040), __byte_perm(codes[i + 2], codes[i + 3], 0x0040), 0x5410);
+    } else {
+#pragma unroll
+      for (std::uint32_t i = 0; i < kElems; ++i) {
+        const std::uint32_t place = i * kBits % 32;
+        const std::uint32_t bits = (codes[i] >> kShift & kMask) << place;
+        bytes.words[i * kBits / 32] = place == 0 ? bits : bytes.words[i * kBits / 32] | bits;
+      }
     }
   }
 

@@ -21,7 +21,8 @@ struct PackedLayout {
   std::uint64_t elems;
   std::uint64_t wholeFrames;
   FrameSections whole;
-  FrameSections last;  // of the shorter frame after the whole ones; all 0 if there is none
+  FrameSections last;             // of the shorter frame after the whole ones; all 0 if there is none
+  std::uint32_t lastScalesBytes;  // that its scales take, without the padding
   std::uint32_t blockShift;
   std::uint32_t frameShift;
   std::uint32_t scaleBytes;
@@ -40,6 +41,7 @@ inline PackedLayout layoutOf(std::size_t elems, const PackedFormat& format) {
           elems / perFrame,
           sectionsOf(perFrame, format),
           sectionsOf(elems % perFrame, format),
+          static_cast<std::uint32_t>(divideUp(elems % perFrame, format.blockElems) * scaleBytes(format)),
           static_cast<std::uint32_t>(std::countr_zero(format.blockElems)),
           static_cast<std::uint32_t>(std::countr_zero(perFrame)),
           static_cast<std::uint32_t>(scaleBytes(format)),

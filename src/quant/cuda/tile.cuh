@@ -1,6 +1,9 @@
 // A tile is what one thread block works on: kTileElems values, which are whole blocks of any length. A warp has kWarpElems of them that lie
-// together, in rows of one group a thread, so that every block of up to a row lies in one row, every longer one of up to kWarpElems in one
-// warp, and each thread holds the values of its rows in registers from the first look (the block's largest magnitude) to the codes.
+// together, and each thread kThreadElems, all of one block: a team of threads shares a block of up to kWarpElems, a longer one is shared by
+// whole warps. So what is worked out once a block (its place, its scale, a division) is worked out once a thread, and each value is held in
+// a register from the first look at it (the block's largest magnitude) to its code.
+//
+// A thread's values are rows of one group each. In a row the groups of a team are neighbours: accesses of a team are contiguous.
 #pragma once
 
 #include <cstdint>
@@ -16,49 +19,69 @@ inline constexpr std::uint32_t kThreadElems = 16;
 inline constexpr std::uint32_t kWarpElems = kWarpThreads * kThreadElems;
 inline constexpr std::uint32_t kTileElems = kThreads * kThreadElems;
 inline constexpr std::uint32_t kTileWarps = kThreads / kWarpThreads;
-static_assert(kTileElems % kMaxBlockElems == 0);
+static_assert(kTileElems % kMaxBlockElems == 0 && kMinBlockElems >= 2 * kThreadElems);
 
 template <typename T>
 inline constexpr std::uint32_t kRows = kThreadElems / kGroupElems<T>;
 
-// This thread's part of this thread block's tile, for values of type T.
+// This thread's part of this thread block's tile, for values of type T in blocks of 2^blockShift.
 template <typename T>
-struct Tile {
-  std::uint64_t first;  // of the tile
-  std::uint32_t elems;  // that are left from there; more than kTileElems count as that
+struct Part {
+  std::uint64_t tileFirst;  // number of the tile's first value in the message
+  std::uint32_t tileElems;  // values from there to the end; more than kTileElems count as that
+  std::uint32_t teamFirst;  // number in the tile of the first value of this thread's team
+  std::uint32_t teamThreads;
 
-  __device__ __forceinline__ explicit Tile(std::uint64_t total) : first(std::uint64_t{blockIdx.x} * kTileElems) {
-    const std::uint64_t left = total - first;
-    elems = left < kTileElems ? static_cast<std::uint32_t>(left) : kTileElems;
+  __device__ __forceinline__ Part(std::uint64_t elems, std::uint32_t blockShift) : tileFirst(std::uint64_t{blockIdx.x} * kTileElems) {
+    const std::uint64_t left = elems - tileFirst;
+    tileElems = left < kTileElems ? static_cast<std::uint32_t>(left) : kTileElems;
+    teamThreads = min(kWarpThreads, (1u << blockShift) / kThreadElems);  // a power of two
+    teamFirst = (threadIdx.x & ~(teamThreads - 1)) * kThreadElems;
   }
 
-  // Number in the tile of the first value of this thread's group in a row.
-  __device__ __forceinline__ std::uint32_t at(std::uint32_t row) const {
-    return threadIdx.x / kWarpThreads * kWarpElems + (row * kWarpThreads + threadIdx.x % kWarpThreads) * kGroupElems<T>;
+  // Number in the team's values of the first one of this thread's group in a row.
+  __device__ __forceinline__ std::uint32_t inTeam(std::uint32_t row) const {
+    return (row * teamThreads + (threadIdx.x & (teamThreads - 1))) * kGroupElems<T>;
   }
+  __device__ __forceinline__ std::uint64_t first(std::uint32_t row) const { return tileFirst + teamFirst + inTeam(row); }
 
   // How many values of that group there are: fewer than kGroupElems at the end of the message, 0 behind it.
   __device__ __forceinline__ std::uint32_t count(std::uint32_t row) const {
-    const std::uint32_t begin = at(row);
-    if (begin >= elems) return 0;
-    return elems - begin < kGroupElems<T> ? elems - begin : kGroupElems<T>;
+    const std::uint32_t begin = teamFirst + inTeam(row);
+    return begin >= tileElems ? 0 : min(tileElems - begin, kGroupElems<T>);
   }
 
-  __device__ __forceinline__ const unsigned char* values(const unsigned char* x, std::uint32_t row) const {
-    return x + (first + at(row)) * T::kBytes;
-  }
-  __device__ __forceinline__ unsigned char* values(unsigned char* x, std::uint32_t row) const { return x + (first + at(row)) * T::kBytes; }
+  // Whether all groups of all threads are whole and, at `values`, aligned. The same for the thread block.
+  __device__ __forceinline__ bool isWhole(const unsigned char* values) const { return tileElems == kTileElems && isGroupAligned(values); }
 
-  __device__ __forceinline__ GroupPlace place(unsigned char* packed, const PackedLayout& layout, std::uint32_t row) const {
+  // The thread's values, zeros behind the end.
+  __device__ __forceinline__ void load(const unsigned char* values, RawGroup (&groups)[kRows<T>]) const {
+    if (isWhole(values)) {
+#pragma unroll
+      for (std::uint32_t row = 0; row < kRows<T>; ++row) groups[row] = loadGroup(values + first(row) * T::kBytes);
+    } else {
+#pragma unroll
+      for (std::uint32_t row = 0; row < kRows<T>; ++row) groups[row] = loadSome<T>(values + first(row) * T::kBytes, count(row));
+    }
+  }
+
+  // Where the team's first value lies in a packed buffer: its block's first one, but in blocks of several warps.
+  __device__ __forceinline__ GroupPlace place(unsigned char* packed, const PackedLayout& layout) const {
     const std::uint32_t inFrameMask = (1u << layout.frameShift) - 1;
-    const std::uint64_t tileFrame = first >> layout.frameShift;
-    const std::uint32_t begin = (static_cast<std::uint32_t>(first) & inFrameMask) + at(row);
+    const std::uint64_t tileFrame = tileFirst >> layout.frameShift;
+    const std::uint32_t begin = (static_cast<std::uint32_t>(tileFirst) & inFrameMask) + teamFirst;
     const std::uint32_t further = begin >> layout.frameShift;
     const std::uint64_t frame = tileFrame + further;
     FrameSections sections = {0, 0, 0};
     if (frame < layout.wholeFrames) sections = layout.whole;
     if (frame == layout.wholeFrames) sections = layout.last;
     return {packed + tileFrame * layout.whole.end + further * layout.whole.end, begin & inFrameMask, sections};
+  }
+
+  // Whether there is a value for this thread's team; and whether this thread is the first of its block.
+  __device__ __forceinline__ bool any() const { return teamFirst < tileElems; }
+  __device__ __forceinline__ bool beginsBlock(std::uint32_t blockElems) const {
+    return any() && (threadIdx.x & (teamThreads - 1)) == 0 && (teamFirst & (blockElems - 1)) == 0;
   }
 };
 
@@ -79,10 +102,10 @@ __device__ __forceinline__ void storeScale(const GroupPlace& place, const Packed
   }
 }
 
-// Zeroes what is left of the scales' section after the block of this group, the last one of the message.
-__device__ __forceinline__ void clearScalePadding(const GroupPlace& place, const PackedLayout& layout) {
-  const std::uint32_t used = ((place.inFrame >> layout.blockShift) + 1) * layout.scaleBytes;
-  for (std::uint32_t i = used; i < place.sections.low; ++i) place.frame[i] = 0;
+// Zeroes what the scales of the last frame leave of their section. For one thread of the message.
+__device__ __forceinline__ void clearScalePadding(unsigned char* packed, const PackedLayout& layout) {
+  unsigned char* frame = packed + layout.wholeFrames * layout.whole.end;
+  for (std::uint32_t i = layout.lastScalesBytes; i < layout.last.low; ++i) frame[i] = 0;
 }
 
 // One word a warp, for blocks longer than kWarpElems.
@@ -90,41 +113,23 @@ struct WarpWords {
   std::uint32_t words[kTileWarps];
 };
 
-// Replaces each row's `most` by the largest of its block. All threads of the thread block call this together; `shared` is used once.
-template <std::uint32_t kRowCount>
-__device__ __forceinline__ void maximumOfBlock(std::uint32_t (&most)[kRowCount], std::uint32_t blockElems, WarpWords& shared) {
+// The largest `most` of a block. All threads of the thread block call this together; `shared` is used once.
+__device__ __forceinline__ std::uint32_t maximumOfBlock(std::uint32_t most, std::uint32_t blockElems, WarpWords& shared) {
   constexpr std::uint32_t kAll = 0xffffffffu;
-  constexpr std::uint32_t kGroup = kThreadElems / kRowCount;
-  constexpr std::uint32_t kRow = kWarpThreads * kGroup;
-  const auto larger = [](std::uint32_t a, std::uint32_t b) { return a > b ? a : b; };
-#pragma unroll
-  for (std::uint32_t span = 1; span < kRowCount; span *= 2) {
-    if (blockElems <= kRow * span) break;
-#pragma unroll
-    for (std::uint32_t row = 0; row < kRowCount; ++row) {
-      if ((row & span) == 0) most[row] = most[row + span] = larger(most[row], most[row + span]);
-    }
-  }
-  if (blockElems >= kRow) {
-#pragma unroll
-    for (std::uint32_t row = 0; row < kRowCount; ++row) most[row] = __reduce_max_sync(kAll, most[row]);
+  if (blockElems >= kWarpElems) {
+    most = __reduce_max_sync(kAll, most);
   } else {
 #pragma unroll
-    for (std::uint32_t distance = 1; distance < kWarpThreads; distance *= 2) {
-      if (distance * kGroup >= blockElems) break;
-#pragma unroll
-      for (std::uint32_t row = 0; row < kRowCount; ++row) most[row] = larger(most[row], __shfl_xor_sync(kAll, most[row], distance));
-    }
+    for (std::uint32_t distance = 1; distance < kWarpThreads / 2; distance *= 2)
+      if (distance * kThreadElems < blockElems) most = max(most, __shfl_xor_sync(kAll, most, distance));
   }
-  if (blockElems <= kWarpElems) return;
+  if (blockElems <= kWarpElems) return most;
   const std::uint32_t warp = threadIdx.x / kWarpThreads;
-  if (threadIdx.x % kWarpThreads == 0) shared.words[warp] = most[0];
+  if (threadIdx.x % kWarpThreads == 0) shared.words[warp] = most;
   __syncthreads();
   const std::uint32_t blockWarps = blockElems / kWarpElems;
-  std::uint32_t all = 0;
-  for (std::uint32_t i = 0; i < blockWarps; ++i) all = larger(all, shared.words[(warp & ~(blockWarps - 1)) + i]);
-#pragma unroll
-  for (std::uint32_t row = 0; row < kRowCount; ++row) most[row] = all;
+  for (std::uint32_t i = 0; i < blockWarps; ++i) most = max(most, shared.words[(warp & ~(blockWarps - 1)) + i]);
+  return most;
 }
 
 }  // namespace qccl::quant::cuda
