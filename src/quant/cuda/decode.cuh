@@ -42,17 +42,16 @@ __device__ __forceinline__ RawGroup addGroup(const typename Codec::Decoder& deco
 // kAdd: to the FP32 sums in `out` instead of over it.
 template <typename Codec, typename T, bool kAdd>
 __global__ void __launch_bounds__(kThreads) decodeKernel(const __grid_constant__ DecodeArguments args) {
-  constexpr std::uint32_t kRowCount = kRows<T>;
   const PackedLayout& layout = args.layout;
   const Part<T> part(layout.elems, layout.blockShift);
   if (!part.any()) return;
 
   // All that is read from memory is asked for before anything is done with it.
-  CodeGroup<Codec::kId, kGroupElems<T>> codes[kRowCount];
-  RawGroup values[kRowCount];
+  CodeGroup<Codec::kId, kGroupElems<T>> codes[kRows];
+  RawGroup values[kRows];
   const GroupPlace place = part.place(const_cast<unsigned char*>(args.packed), layout);
 #pragma unroll
-  for (std::uint32_t row = 0; row < kRowCount; ++row) {
+  for (std::uint32_t row = 0; row < kRows; ++row) {
     if (part.count(row) > 0) codes[row].load(place.after(part.inTeam(row)));
   }
   const std::uint32_t stored = Codec::kHasScale ? loadScale(place, layout) : 0;
@@ -60,7 +59,7 @@ __global__ void __launch_bounds__(kThreads) decodeKernel(const __grid_constant__
 
   const typename Codec::Decoder decoder(layout.scale, stored);
 #pragma unroll
-  for (std::uint32_t row = 0; row < kRowCount; ++row) {
+  for (std::uint32_t row = 0; row < kRows; ++row) {
     if constexpr (kAdd) {
       values[row] = addGroup<Codec>(decoder, codes[row], values[row]);
     } else {
@@ -69,10 +68,10 @@ __global__ void __launch_bounds__(kThreads) decodeKernel(const __grid_constant__
   }
   if (part.isWhole(args.out)) {
 #pragma unroll
-    for (std::uint32_t row = 0; row < kRowCount; ++row) storeGroup(args.out + part.first(row) * T::kBytes, values[row]);
+    for (std::uint32_t row = 0; row < kRows; ++row) storeGroup(args.out + part.first(row) * T::kBytes, values[row]);
   } else {
 #pragma unroll
-    for (std::uint32_t row = 0; row < kRowCount; ++row) storeSome<T>(args.out + part.first(row) * T::kBytes, values[row], part.count(row));
+    for (std::uint32_t row = 0; row < kRows; ++row) storeSome<T>(args.out + part.first(row) * T::kBytes, values[row], part.count(row));
   }
 }
 

@@ -77,17 +77,17 @@ __device__ __forceinline__ std::uint32_t maxMagnitudeOf(const Values (&x)[kCount
 // The sums x + decoded codes of this thread; zeros behind the end, where codes are padding, which nobody looks at. kAnyNan: no bit of a
 // NaN among them is read.
 template <typename Codec, typename T, bool kAnyNan>
-__device__ __forceinline__ void addCodes(const Part<T>& part, const RawGroup (&x)[kRows<T>], unsigned char* packed,
-                                         const PackedLayout& layout, SummedValues<kGroupElems<T>> (&sums)[kRows<T>]) {
-  CodeGroup<Codec::kId, kGroupElems<T>> codes[kRows<T>] = {};
+__device__ __forceinline__ void addCodes(const Part<T>& part, const RawGroup (&x)[kRows], unsigned char* packed, const PackedLayout& layout,
+                                         SummedValues<kGroupElems<T>> (&sums)[kRows]) {
+  CodeGroup<Codec::kId, kGroupElems<T>> codes[kRows] = {};
   const GroupPlace place = part.place(packed, layout);
 #pragma unroll
-  for (std::uint32_t row = 0; row < kRows<T>; ++row) {
+  for (std::uint32_t row = 0; row < kRows; ++row) {
     if (part.count(row) > 0) codes[row].load(place.after(part.inTeam(row)));
   }
   const typename Codec::Decoder decoder(layout.scale, Codec::kHasScale && part.any() ? loadScale(place, layout) : 0);
 #pragma unroll
-  for (std::uint32_t row = 0; row < kRows<T>; ++row) {
+  for (std::uint32_t row = 0; row < kRows; ++row) {
 #pragma unroll
     for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) {
       const auto bits = bitsIn<T>(x[row], i);
@@ -104,14 +104,14 @@ __device__ __forceinline__ void addCodes(const Part<T>& part, const RawGroup (&x
 
 // Writes this thread's codes, of a block whose magnitudes have the maximum maxBits, and, once a block, its scale.
 template <typename Codec, bool kStochastic, typename T, typename Values>
-__device__ __forceinline__ void encodePart(const Part<T>& part, const Values (&x)[kRows<T>], std::uint32_t maxBits,
+__device__ __forceinline__ void encodePart(const Part<T>& part, const Values (&x)[kRows], std::uint32_t maxBits,
                                            const typename Codec::Encoder& encoder, std::uint32_t stored, unsigned char* packed,
                                            const PackedLayout& layout, std::uint64_t noiseKey, std::uint64_t noiseOffset,
-                                           CodeGroup<Codec::kId, kGroupElems<T>> (&groups)[kRows<T>]) {
+                                           CodeGroup<Codec::kId, kGroupElems<T>> (&groups)[kRows]) {
   const GroupPlace place = part.place(packed, layout);
   const bool zero = Codec::kHasScale && maxBits >= kInfBits;
 #pragma unroll
-  for (std::uint32_t row = 0; row < kRows<T>; ++row) {
+  for (std::uint32_t row = 0; row < kRows; ++row) {
     std::uint32_t codes[kGroupElems<T>] = {};
     if (!zero) {
 #pragma unroll
@@ -134,9 +134,9 @@ __device__ __forceinline__ void addCount(std::uint64_t& count, std::uint64_t by)
 // Counts what there is to count of this thread's codes. All threads of the warp call this together. One addition a warp, and one a block
 // for what is true of all of it: additions to one place come one after another.
 template <typename Codec, typename T, typename Values>
-__device__ __forceinline__ void countPart(const EncodeArguments& args, const Part<T>& part, const Values (&x)[kRows<T>],
-                                          std::uint32_t maxBits, const typename Codec::Encoder& encoder,
-                                          const CodeGroup<Codec::kId, kGroupElems<T>> (&codes)[kRows<T>]) {
+__device__ __forceinline__ void countPart(const EncodeArguments& args, const Part<T>& part, const Values (&x)[kRows], std::uint32_t maxBits,
+                                          const typename Codec::Encoder& encoder,
+                                          const CodeGroup<Codec::kId, kGroupElems<T>> (&codes)[kRows]) {
   const std::uint64_t blockElems = std::uint64_t{1} << args.layout.blockShift;
   const std::uint64_t block = (part.tileFirst + part.teamFirst) & ~(blockElems - 1);
   const bool finite = maxBits < kInfBits;
@@ -148,7 +148,7 @@ __device__ __forceinline__ void countPart(const EncodeArguments& args, const Par
   if (!__any_sync(0xffffffffu, sampled)) return;
   std::uint32_t saturated = 0, flushed = 0;
 #pragma unroll
-  for (std::uint32_t row = 0; row < kRows<T>; ++row) {
+  for (std::uint32_t row = 0; row < kRows; ++row) {
 #pragma unroll
     for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) {
       const bool counted = sampled && i < part.count(row);
@@ -176,7 +176,6 @@ struct HeldValues<T, Addend::none, kAnyNan> {
 
 template <typename Codec, typename T, Addend kAddend, bool kStochastic>
 __global__ void __launch_bounds__(kThreads) encodeKernel(const __grid_constant__ EncodeArguments args) {
-  constexpr std::uint32_t kRowCount = kRows<T>;
   constexpr bool kAnyNan = Codec::kHasScale;  // in a block with a NaN all codes are zero
   const PackedLayout& layout = args.layout;
   const std::uint32_t blockElems = 1u << layout.blockShift;
@@ -184,22 +183,22 @@ __global__ void __launch_bounds__(kThreads) encodeKernel(const __grid_constant__
   __shared__ WarpWords shared[2];
 
   // All that is read from memory is asked for before anything is done with it.
-  RawGroup raw[kRowCount];
+  RawGroup raw[kRows];
   part.load(args.x, raw);
-  typename HeldValues<T, kAddend, kAnyNan>::Type x[kRowCount];
+  typename HeldValues<T, kAddend, kAnyNan>::Type x[kRows];
   if constexpr (kAddend == Addend::none) {
 #pragma unroll
-    for (std::uint32_t row = 0; row < kRowCount; ++row) x[row].raw = raw[row];
+    for (std::uint32_t row = 0; row < kRows; ++row) x[row].raw = raw[row];
   } else if constexpr (kAddend == Addend::codes) {
     addCodes<Codec, T, kAnyNan>(part, raw, const_cast<unsigned char*>(args.packedIn), layout, x);
   } else {
     addCodes<ResidualCodec, T, kAnyNan>(part, raw, args.residual, args.residualLayout, x);
   }
 
-  const std::uint32_t most = maximumOfBlock(maxMagnitudeOf(x), blockElems, shared[0]);
+  const std::uint32_t most = maximumOfBlock<T>(maxMagnitudeOf(x), blockElems, shared[0]);
   const std::uint32_t stored = Codec::storedScale(layout.scale, most);
   const typename Codec::Encoder encoder(layout.scale, stored);
-  CodeGroup<Codec::kId, kGroupElems<T>> codes[kRowCount];
+  CodeGroup<Codec::kId, kGroupElems<T>> codes[kRows];
   encodePart<Codec, kStochastic>(part, x, most, encoder, stored, args.packed, layout, args.noiseKey, args.firstElemIndex, codes);
   if (args.counts != nullptr) countPart<Codec>(args, part, x, most, encoder, codes);
 
@@ -207,20 +206,20 @@ __global__ void __launch_bounds__(kThreads) encodeKernel(const __grid_constant__
   if constexpr (kAddend == Addend::residual) {
     const typename Codec::Decoder decoder(layout.scale, stored);
 #pragma unroll
-    for (std::uint32_t row = 0; row < kRowCount; ++row) {
+    for (std::uint32_t row = 0; row < kRows; ++row) {
 #pragma unroll
       for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) x[row].values[i] = decoder.rest(x[row][i], codes[row].code(i));
     }
-    std::uint32_t restMost = maximumOfBlock(maxMagnitudeOf(x), blockElems, shared[1]);
+    std::uint32_t restMost = maximumOfBlock<T>(maxMagnitudeOf(x), blockElems, shared[1]);
     if (restMost >= kInfBits) {
       restMost = 0;
 #pragma unroll
-      for (std::uint32_t row = 0; row < kRowCount; ++row) x[row] = {};
+      for (std::uint32_t row = 0; row < kRows; ++row) x[row] = {};
     }
     const PackedLayout& restLayout = args.residualLayout;
     const std::uint32_t restStored = ResidualCodec::storedScale(restLayout.scale, restMost);
     const ResidualCodec::Encoder restEncoder(restLayout.scale, restStored);
-    CodeGroup<ResidualCodec::kId, kGroupElems<T>> restCodes[kRowCount];
+    CodeGroup<ResidualCodec::kId, kGroupElems<T>> restCodes[kRows];
     encodePart<ResidualCodec, false>(part, x, restMost, restEncoder, restStored, args.residual, restLayout, 0, 0, restCodes);
   }
 }

@@ -54,8 +54,9 @@ struct Launch {
     return args;
   }
 
+  template <typename Values>
   static unsigned tilesOf(std::uint64_t elems) {
-    const std::uint64_t tiles = (elems + kTileElems - 1) / kTileElems;
+    const std::uint64_t tiles = divideUp(elems, kTileElems<Values>);
     QCCL_CHECK(tiles <= 0x7fffffffu);  // 2^43 values
     return static_cast<unsigned>(tiles);
   }
@@ -63,7 +64,7 @@ struct Launch {
   template <Addend kAddend>
   static void launchEncode(const EncodeArguments& args, bool stochastic, StreamHandle stream) {
     if (args.layout.elems == 0) return;
-    const unsigned tiles = tilesOf(args.layout.elems);
+    const unsigned tiles = tilesOf<T>(args.layout.elems);
     if (stochastic) {
       encodeKernel<Codec, T, kAddend, true><<<tiles, kThreads, 0, stream>>>(args);
     } else {
@@ -77,7 +78,7 @@ struct Launch {
     QCCL_CHECK(format.codec == Codec::kId);
     if (elems == 0) return;
     const DecodeArguments args = {static_cast<const unsigned char*>(packed), static_cast<unsigned char*>(out), layoutOf(elems, format)};
-    decodeKernel<Codec, Out, kAdd><<<tilesOf(elems), kThreads, 0, stream>>>(args);
+    decodeKernel<Codec, Out, kAdd><<<tilesOf<Out>(elems), kThreads, 0, stream>>>(args);
     QCCL_CUDA_CHECK(cudaGetLastError());
   }
 };

@@ -15,14 +15,16 @@ namespace qccl::quant::cuda {
 
 inline constexpr std::uint32_t kWarpThreads = 32;
 inline constexpr std::uint32_t kThreads = 256;
-inline constexpr std::uint32_t kThreadElems = 16;
-inline constexpr std::uint32_t kWarpElems = kWarpThreads * kThreadElems;
-inline constexpr std::uint32_t kTileElems = kThreads * kThreadElems;
-inline constexpr std::uint32_t kTileWarps = kThreads / kWarpThreads;
-static_assert(kTileElems % kMaxBlockElems == 0 && kMinBlockElems >= 2 * kThreadElems);
-
+inline constexpr std::uint32_t kRows = 4;
 template <typename T>
-inline constexpr std::uint32_t kRows = kThreadElems / kGroupElems<T>;
+inline constexpr std::uint32_t kThreadElems = kRows* kGroupElems<T>;
+template <typename T>
+inline constexpr std::uint32_t kWarpElems = kWarpThreads* kThreadElems<T>;
+template <typename T>
+inline constexpr std::uint32_t kTileElems = kThreads* kThreadElems<T>;
+static_assert(kTileElems<F32> % kMaxBlockElems == 0 && kTileElems<F16> % kMaxBlockElems == 0);
+// Two threads of a team may share a byte of codes (PlaneGroup).
+static_assert(kMinBlockElems >= 2 * kThreadElems<F32> && kMinBlockElems >= kThreadElems<F16>);
 
 // This thread's part of this thread block's tile, for values of type T in blocks of 2^blockShift.
 template <typename T>
@@ -32,11 +34,11 @@ struct Part {
   std::uint32_t teamFirst;  // number in the tile of the first value of this thread's team
   std::uint32_t teamThreads;
 
-  __device__ __forceinline__ Part(std::uint64_t elems, std::uint32_t blockShift) : tileFirst(std::uint64_t{blockIdx.x} * kTileElems) {
+  __device__ __forceinline__ Part(std::uint64_t elems, std::uint32_t blockShift) : tileFirst(std::uint64_t{blockIdx.x} * kTileElems<T>) {
     const std::uint64_t left = elems - tileFirst;
-    tileElems = left < kTileElems ? static_cast<std::uint32_t>(left) : kTileElems;
-    teamThreads = min(kWarpThreads, (1u << blockShift) / kThreadElems);  // a power of two
-    teamFirst = (threadIdx.x & ~(teamThreads - 1)) * kThreadElems;
+    tileElems = left < kTileElems<T> ? static_cast<std::uint32_t>(left) : kTileElems<T>;
+    teamThreads = min(kWarpThreads, (1u << blockShift) / kThreadElems<T>);  // a power of two
+    teamFirst = (threadIdx.x & ~(teamThreads - 1)) * kThreadElems<T>;
   }
 
   // Number in the team's values of the first one of this thread's group in a row.
@@ -52,16 +54,18 @@ struct Part {
   }
 
   // Whether all groups of all threads are whole and, at `values`, aligned. The same for the thread block.
-  __device__ __forceinline__ bool isWhole(const unsigned char* values) const { return tileElems == kTileElems && isGroupAligned(values); }
+  __device__ __forceinline__ bool isWhole(const unsigned char* values) const {
+    return tileElems == kTileElems<T> && isGroupAligned(values);
+  }
 
   // The thread's values, zeros behind the end.
-  __device__ __forceinline__ void load(const unsigned char* values, RawGroup (&groups)[kRows<T>]) const {
+  __device__ __forceinline__ void load(const unsigned char* values, RawGroup (&groups)[kRows]) const {
     if (isWhole(values)) {
 #pragma unroll
-      for (std::uint32_t row = 0; row < kRows<T>; ++row) groups[row] = loadGroup(values + first(row) * T::kBytes);
+      for (std::uint32_t row = 0; row < kRows; ++row) groups[row] = loadGroup(values + first(row) * T::kBytes);
     } else {
 #pragma unroll
-      for (std::uint32_t row = 0; row < kRows<T>; ++row) groups[row] = loadSome<T>(values + first(row) * T::kBytes, count(row));
+      for (std::uint32_t row = 0; row < kRows; ++row) groups[row] = loadSome<T>(values + first(row) * T::kBytes, count(row));
     }
   }
 
@@ -110,24 +114,25 @@ __device__ __forceinline__ void clearScalePadding(unsigned char* packed, const P
 
 // One word a warp, for blocks longer than kWarpElems.
 struct WarpWords {
-  std::uint32_t words[kTileWarps];
+  std::uint32_t words[kThreads / kWarpThreads];
 };
 
 // The largest `most` of a block. All threads of the thread block call this together; `shared` is used once.
+template <typename T>
 __device__ __forceinline__ std::uint32_t maximumOfBlock(std::uint32_t most, std::uint32_t blockElems, WarpWords& shared) {
   constexpr std::uint32_t kAll = 0xffffffffu;
-  if (blockElems >= kWarpElems) {
+  if (blockElems >= kWarpElems<T>) {
     most = __reduce_max_sync(kAll, most);
   } else {
 #pragma unroll
-    for (std::uint32_t distance = 1; distance < kWarpThreads / 2; distance *= 2)
-      if (distance * kThreadElems < blockElems) most = max(most, __shfl_xor_sync(kAll, most, distance));
+    for (std::uint32_t distance = 1; distance < kWarpThreads; distance *= 2)
+      if (distance * kThreadElems<T> < blockElems) most = max(most, __shfl_xor_sync(kAll, most, distance));
   }
-  if (blockElems <= kWarpElems) return most;
+  if (blockElems <= kWarpElems<T>) return most;
   const std::uint32_t warp = threadIdx.x / kWarpThreads;
   if (threadIdx.x % kWarpThreads == 0) shared.words[warp] = most;
   __syncthreads();
-  const std::uint32_t blockWarps = blockElems / kWarpElems;
+  const std::uint32_t blockWarps = blockElems / kWarpElems<T>;
   for (std::uint32_t i = 0; i < blockWarps; ++i) most = max(most, shared.words[(warp & ~(blockWarps - 1)) + i]);
   return most;
 }
