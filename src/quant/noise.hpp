@@ -31,7 +31,4 @@ QCCL_HD float uniformNoise(std::uint64_t key, std::uint64_t index) {
   return static_cast<float>(static_cast<std::int32_t>(mix64(key + index * kNoiseStride) >> 40)) * 0x1p-24f;
 }
 
-// The key under which index i has the noise that `key` gives to firstIndex + i: for loops that know i when they are compiled.
-QCCL_HD std::uint64_t noiseKeyFrom(std::uint64_t key, std::uint64_t firstIndex) { return key + firstIndex * kNoiseStride; }
-
 }  // namespace qccl::quant

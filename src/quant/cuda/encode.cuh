@@ -114,9 +114,9 @@ __device__ __forceinline__ void encodePart(const Part<T>& part, const Values (&x
   for (std::uint32_t row = 0; row < kRows; ++row) {
     std::uint32_t codes[kGroupElems<T>] = {};
     if (!zero) {
-      const std::uint64_t key = kStochastic ? noiseKeyFrom(noiseKey, noiseOffset + part.first(row)) : 0;
 #pragma unroll
-      for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) codes[i] = encoder.template code<kStochastic>(x[row][i], key, i);
+      for (std::uint32_t i = 0; i < kGroupElems<T>; ++i)
+        codes[i] = encoder.template code<kStochastic>(x[row][i], noiseKey, noiseOffset + part.first(row) + i);
     }
     groups[row].pack(codes);
     groups[row].store(place.after(part.inTeam(row)));
