@@ -10,6 +10,26 @@ cmake_is_recent() {
   [[ -n "$version" && $(printf '%s\n%s\n' "$cmake_minimum" "$version" | sort -V | head -n 1) == "$cmake_minimum" ]]
 }
 
+# Sets `text_sources` to files and folders with text that is on this machine: Python's standard library, which every machine has that has run scripts/setup, without
+# the packages that were installed into its folder; headers and documentation where there is little of it. `text_folders` are the folders that this comes from.
+find_text() {
+  local stdlib text_bytes=0 folder
+  stdlib=$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
+  text_sources=()
+  text_folders=()
+  for folder in "$stdlib" /usr/include /usr/share/doc; do
+    [[ -d "$folder" && $text_bytes -lt 4000000 ]] || continue
+    local found=("$folder")
+    if [[ "$folder" == "$stdlib" ]]; then
+      mapfile -t found < <(find "$stdlib" -mindepth 1 -maxdepth 1 \( -type d ! -name site-packages ! -name dist-packages -o -type f -name '*.py' \) | LC_ALL=C sort)
+    fi
+    [[ ${#found[@]} -gt 0 ]] || continue
+    text_folders+=("$folder")
+    text_sources+=("${found[@]}")
+    text_bytes=$(( text_bytes + $(du -sbLc "${found[@]}" 2>/dev/null | tail -n 1 | cut -f 1 || echo 0) ))
+  done
+}
+
 # Jobs that a build may run at once: one a processor, and about 1.5 GiB of memory for each.
 build_jobs() {
   local processors memory_kib by_memory

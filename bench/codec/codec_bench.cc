@@ -54,7 +54,7 @@ Buffer makeBuffer(std::size_t bytes) {
   return buffer;
 }
 
-enum class Work { encode, encodeStochastic, decode, decodeAdd, addEncode, encodeFeedback };
+enum class Work { encode, encodeCounting, encodeStochastic, decode, decodeAdd, addEncode, encodeFeedback };
 
 struct Setup {
   const CodecKernels* kernels;
@@ -92,6 +92,7 @@ void runBenchmark(benchmark::State& state, const Setup& setup) {
   EncodeOptions options;
   options.format = setup.format;
   options.stochastic = setup.work == Work::encodeStochastic;
+  options.countLosses = setup.work == Work::encodeCounting;
   EncodeCounts counts;
   const auto encode = [&] { setup.kernels->encode(values.get(), elems, options, packed.get(), &counts); };
   const auto decode = [&] { setup.kernels->decode(packed.get(), elems, setup.format, values.get()); };
@@ -137,9 +138,13 @@ void runBenchmark(benchmark::State& state, const Setup& setup) {
 }
 
 void registerAll(const PackedFormat& format) {
-  constexpr std::pair<Work, const char*> kWorks[] = {{Work::encode, "encode"},       {Work::encodeStochastic, "encodeStochastic"},
-                                                     {Work::decode, "decode"},       {Work::decodeAdd, "decodeAdd"},
-                                                     {Work::addEncode, "addEncode"}, {Work::encodeFeedback, "encodeFeedback"}};
+  constexpr std::pair<Work, const char*> kWorks[] = {{Work::encode, "encode"},
+                                                     {Work::encodeCounting, "encodeCounting"},
+                                                     {Work::encodeStochastic, "encodeStochastic"},
+                                                     {Work::decode, "decode"},
+                                                     {Work::decodeAdd, "decodeAdd"},
+                                                     {Work::addEncode, "addEncode"},
+                                                     {Work::encodeFeedback, "encodeFeedback"}};
   for (const auto& [work, workName] : kWorks) {
     for (const qcclDataType_t dtype : {qcclFloat32, qcclBfloat16, qcclFloat16}) {
       if (work == Work::decodeAdd && dtype != qcclFloat32) continue;  // sums are FP32 whatever the values are: one kernel

@@ -11,7 +11,7 @@ namespace qccl::bench::numerics {
 namespace {
 
 constexpr double kFloatRoundoff = 0x1p-24;
-constexpr double kBfloat16Roundoff = 0x1p-9 * (1 + 0x1p-8);  // half an ulp, relative to the value before rounding at most
+constexpr double kBfloat16Roundoff = 0x1p-8;  // half a unit in the last of 8 bits
 
 qcclQuantConfig_t configOf(const Case& c, std::uint64_t seed) {
   qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
@@ -24,6 +24,7 @@ qcclQuantConfig_t configOf(const Case& c, std::uint64_t seed) {
   quant.seed = seed;
   quant.minBytes = 0;
   quant.minSnrDb = 0;
+  quant.errorFeedback = 0;
   return quant;
 }
 

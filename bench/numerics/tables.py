@@ -174,7 +174,7 @@ def outliers(rows):
             row = [kind, codec, f"{plain['snr_db']:.1f} at {plain['bytes_per_value']:.3f} (block {plain['block']}, {plain['scale']})"]
             for k in (1, 2, 4):
                 best = max(of_codec.where(exact_values=k).lines, key=worth)
-                row.append(f"{worth(best) - worth(plain):+.1f} (block {best['block']}, {best['exact_value_bytes']} bytes)")
+                row.append(f"{round(worth(best) - worth(plain), 1) + 0.0:+.1f} (block {best['block']}, {best['exact_value_bytes']} bytes)")
             out.append(row)
     table("Outliers: the best plain format (SNR in dB at bytes a value), and what k exact values a block gain over it in dB at equal bytes "
           "(6.02 dB a bit), with the best block and scale", ["values", "codec", "plain", "k = 1", "2", "4"], out)
@@ -229,7 +229,7 @@ set ylabel 'signal to noise, dB'
 set logscale x 2
 set xrange [1.8:72]
 set grid
-set key bottom left
+set key bottom left Left reverse
 plot {', '.join(curves)}
 {data}""")
 
@@ -245,7 +245,7 @@ set xlabel 'bytes a value on the wire'
 set ylabel 'signal to noise, dB'
 set xrange [0.45:1.2]
 set grid
-set key top left
+set key top left Left reverse samplen 2
 """
     for kind in unique(rows.lines, "data"):
         curves, data = [], ""

@@ -157,6 +157,7 @@ Precision precisionOf(qcclDataType_t dtype) {
     case qcclFloat8e5m2:
       return precisionOf(kE5M2);
     case qcclNumTypes:
+    case qcclPacked:
       break;
   }
   return {};
@@ -193,6 +194,7 @@ void encodeElements(std::span<const double> values, qcclDataType_t dtype, void* 
     case qcclFloat8e5m2:
       return encodeCodes<std::uint8_t>(values, kE5M2, elements);
     case qcclNumTypes:
+    case qcclPacked:
       break;
   }
 }
@@ -222,6 +224,7 @@ void decodeElements(const void* elements, std::size_t first, qcclDataType_t dtyp
     case qcclFloat8e5m2:
       return decodeCodes<std::uint8_t>(elements, first, tableOf(dtype), values);
     case qcclNumTypes:
+    case qcclPacked:
       break;
   }
 }

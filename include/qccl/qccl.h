@@ -145,8 +145,9 @@ typedef enum {
  * the same name from the environment (docs/config.md), else the default named here. All ranks must choose alike; a difference is reported,
  * not guessed at. */
 typedef struct {
-  int codec; /* qcclCodec_t; default none. Applies to AllReduce and ReduceScatter of FP32, BF16, FP16 with Sum or Avg. Everything else is
-                exact. */
+  size_t size; /* of this struct, set by the initializer, so that old programs work with new libraries */
+  int codec;   /* qcclCodec_t; default none. Applies to AllReduce and ReduceScatter of FP32, BF16, FP16 with Sum or Avg. Everything else is
+                  exact. */
   int blockElems;    /* elements that share a scale: 32, 64, ..., 4096 (a power of two); default 256 */
   int algorithm;     /* qcclAlgo_t of AllReduce; default auto. ReduceScatter uses ring when this is ring, else the direct exchange. */
   int rounding;      /* qcclRounding_t; default nearest */
@@ -166,10 +167,10 @@ typedef struct {
                         that of the message in int8, for each such buffer, until qcclCommResetFeedback */
 } qcclQuantConfig_t;
 
-#define QCCL_QUANT_CONFIG_INITIALIZER                                                                                             \
-  {                                                                                                                               \
-    QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX, QCCL_UNDEF_INT, QCCL_UNDEF_INT, -1.0, \
-        QCCL_UNDEF_INT, QCCL_UNDEF_INT                                                                                            \
+#define QCCL_QUANT_CONFIG_INITIALIZER                                                                                                  \
+  {                                                                                                                                    \
+    sizeof(qcclQuantConfig_t), QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, QCCL_UNDEF_INT, UINT64_MAX, UINT64_MAX, QCCL_UNDEF_INT, \
+        QCCL_UNDEF_INT, -1.0, QCCL_UNDEF_INT, QCCL_UNDEF_INT                                                                           \
   }
 
 /* Configuration of a communicator. Always start from QCCL_CONFIG_INITIALIZER; `size`, `magic` and `version` make old programs work with new

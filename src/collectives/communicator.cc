@@ -109,7 +109,7 @@ Call Communicator::preparePacked(Call call, const quant::PackedFormat& format, c
          name != nullptr ? name : "an unknown type");
   }
   qcclQuantConfig_t own = QCCL_QUANT_CONFIG_INITIALIZER;
-  if (config != nullptr) own = *config;
+  if (config != nullptr) own = knownFields(*config);
   own.codec = format.codec;
   own.scale = format.scale;
   own.blockElems = static_cast<int>(format.blockElems);

@@ -1,7 +1,9 @@
 #include "collectives/selector.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
+#include <cstring>
 #include <vector>
 
 #include "collectives/algorithm_table.hpp"
@@ -100,7 +102,21 @@ std::string decibels(double value) {
 
 }  // namespace
 
-QuantDefaults resolve(const qcclQuantConfig_t& config, const QuantDefaults& defaults) {
+qcclQuantConfig_t knownFields(const qcclQuantConfig_t& config) {
+  qcclQuantConfig_t known = QCCL_QUANT_CONFIG_INITIALIZER;
+  std::size_t size = 0;
+  std::memcpy(&size, &config, sizeof(size));
+  if (size < offsetof(qcclQuantConfig_t, scale) || size > 4096) {
+    fail(qcclInvalidArgument,
+         "the qcclQuantConfig_t was not initialized; start from `qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;`");
+  }
+  std::memcpy(&known, &config, std::min(size, sizeof(known)));
+  known.size = sizeof(known);
+  return known;
+}
+
+QuantDefaults resolve(const qcclQuantConfig_t& given, const QuantDefaults& defaults) {
+  const qcclQuantConfig_t config = knownFields(given);
   QuantDefaults result = defaults;
   const auto pick = [](int value, qcclEnum_t kind, const char* field, auto* target) {
     if (value == QCCL_UNDEF_INT) return;

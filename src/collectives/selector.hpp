@@ -18,6 +18,10 @@ struct QuantDefaults {
 // More than any codec has; a larger minimum is a mistake.
 inline constexpr double kMaxSnrDb = 200;
 
+// As far as the caller's struct reaches; fields that its version did not know are undefined. Throws Error(qcclInvalidArgument) if it was
+// not initialized.
+qcclQuantConfig_t knownFields(const qcclQuantConfig_t& config);
+
 // `config` over `defaults`. Throws Error(qcclInvalidArgument) naming a field that is out of range.
 QuantDefaults resolve(const qcclQuantConfig_t& config, const QuantDefaults& defaults);
 

@@ -42,6 +42,13 @@ class TileCodec {
   void loadWire(const std::byte* wire, const Chunk& part, std::byte* sum) const;
   void addWire(const std::byte* wire, const Chunk& part, std::byte* sum) const;
 
+  // Whether operands, sums and results all have the same form, so that a sum may lie anywhere and begin as its first operand.
+  bool sumsAnywhere() const { return exact() && reduce_->accumulatorIsType; }
+  // out = sum op operand, where sumsAnywhere(); out may be either.
+  void combine(const std::byte* sum, const std::byte* operand, std::size_t elems, std::byte* out) const {
+    reduce_->combine(sum, operand, elems, out);
+  }
+
   void divide(std::byte* sum, std::size_t elems, int by) const { reduce_->divide(sum, elems, by); }
   void storeSum(const std::byte* sum, const Chunk& part, const Encoding& encoding, std::byte* output) const;
   void decode(const std::byte* wire, const Chunk& part, std::byte* output) const;

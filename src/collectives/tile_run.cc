@@ -1,5 +1,7 @@
 #include "collectives/tile_run.hpp"
 
+#include <cstring>
+
 #include "collectives/message_tag.hpp"
 #include "quant/noise.hpp"
 
@@ -19,6 +21,7 @@ TileRun::TileRun(const TilePlan& plan, transport::Transport& transport, Executio
       tile_(tile),
       staging_(staging),
       residual_(residual),
+      sumAt_(staging + plan.sumOffset()),
       received_(static_cast<std::size_t>(plan.execution().schedule.slots)) {
   // Receives are posted before anything else, so that what arrives goes straight to its place.
   for (const Step& step : plan_.steps()) {
@@ -58,7 +61,7 @@ void TileRun::collectAwaited(std::set<int>* peers) const {
 bool TileRun::run(const Step& step) {
   const TileCodec& codec = plan_.codec();
   if (step.kind == StepKind::divide) {
-    if (plan_.call().op == qcclAvg) codec.divide(sum(), sumElems_, plan_.size());
+    if (plan_.call().op == qcclAvg && sumElems_ > 0) divideSum();
     return true;
   }
   const Chunk part = plan_.part(tile_, step.chunk);
@@ -76,16 +79,16 @@ bool TileRun::run(const Step& step) {
     case StepKind::recv:
       return receive(step);
     case StepKind::loadInput:
-      codec.loadInput(plan_.inputAt(part), part, sum());
-      return true;
     case StepKind::addInput:
-      codec.addInput(plan_.inputAt(part), part, sum());
+      if (codec.sumsAnywhere()) return takeOperand(plan_.inputAt(part), part, step.kind == StepKind::loadInput);
+      step.kind == StepKind::loadInput ? codec.loadInput(plan_.inputAt(part), part, sum())
+                                       : codec.addInput(plan_.inputAt(part), part, sum());
       return true;
     case StepKind::loadSlot:
-      codec.loadWire(slotAt(step.slot, part), part, sum());
-      return true;
     case StepKind::addSlot:
-      codec.addWire(slotAt(step.slot, part), part, sum());
+      if (codec.sumsAnywhere()) return takeOperand(slotAt(step.slot, part), part, step.kind == StepKind::loadSlot);
+      step.kind == StepKind::loadSlot ? codec.loadWire(slotAt(step.slot, part), part, sum())
+                                      : codec.addWire(slotAt(step.slot, part), part, sum());
       return true;
     case StepKind::storeSum:
       return storeSum(part);
@@ -97,6 +100,41 @@ bool TileRun::run(const Step& step) {
   return true;
 }
 
+bool TileRun::takeOperand(const std::byte* operand, const Chunk& part, bool first) {
+  if (first) {
+    sumAt_ = operand;
+    sumIsOperand_ = true;
+    return true;
+  }
+  std::byte* target = sumTarget(part);
+  if (!mayWrite(target, part.elems * plan_.codec().typeBytes())) return false;
+  plan_.codec().combine(sumAt_, operand, part.elems, target);
+  sumAt_ = target;
+  sumIsOperand_ = false;
+  return true;
+}
+
+// Where the next step takes the sum to, or sum() if more is added to it first.
+std::byte* TileRun::sumTarget(const Chunk& part) const {
+  const std::vector<Step>& steps = plan_.steps();
+  std::size_t next = next_ + 1;
+  while (next < steps.size() && steps[next].kind == StepKind::divide) ++next;
+  if (next < steps.size() && steps[next].kind == StepKind::encodeSum) return slotAt(steps[next].slot, part);
+  if (next < steps.size() && steps[next].kind == StepKind::storeSum) return plan_.outputAt(part);
+  return sum();
+}
+
+void TileRun::divideSum() {
+  const TileCodec& codec = plan_.codec();
+  if (sumIsOperand_) {
+    std::memcpy(sum(), sumAt_, sumElems_ * codec.typeBytes());
+    sumAt_ = sum();
+    sumIsOperand_ = false;
+  }
+  // sumAt_ is sum(), or where the last addition wrote.
+  codec.divide(const_cast<std::byte*>(sumAt_), sumElems_, plan_.size());
+}
+
 void TileRun::encodeInput(const Step& step, const Chunk& part) {
   if (plan_.codec().inputIsWire()) return;  // the slot is the input
   quant::EncodeCounts encoded;
@@ -106,9 +144,10 @@ void TileRun::encodeInput(const Step& step, const Chunk& part) {
 
 bool TileRun::encodeSum(const Step& step, const Chunk& part) {
   std::byte* slot = slotAt(step.slot, part);
+  if (slot == sumAt_) return true;  // the last addition wrote it
   if (plan_.slot(step.slot).place == SlotPlace::output && !mayWrite(slot, plan_.codec().wireBytes(part))) return false;
   quant::EncodeCounts encoded;
-  plan_.codec().encodeSum(sum(), part, encoding(&encoded), slot);
+  plan_.codec().encodeSum(sumAt_, part, encoding(&encoded), slot);
   count(encoded);
   return true;
 }
@@ -130,13 +169,14 @@ bool TileRun::receive(const Step& step) {
 
 bool TileRun::storeSum(const Chunk& part) {
   std::byte* out = plan_.outputAt(part);
+  if (out == sumAt_) return true;  // the last addition wrote it
   if (!mayWrite(out, plan_.codec().outputBytes(part))) return false;
   quant::EncodeCounts encoded;
   TileCodec::Encoding all = encoding(&encoded);
   // Every rank that stores the sum must store the same codes.
   all.noiseKey = quant::noiseKey(plan_.call().quant.seed, plan_.execution().sequence, kEveryRank, 0);
   all.residual = nullptr;
-  plan_.codec().storeSum(sum(), part, all, out);
+  plan_.codec().storeSum(sumAt_, part, all, out);
   count(encoded);
   return true;
 }

@@ -48,6 +48,11 @@ class TileRun {
   transport::Tag tagOf(const Step& step) const;
   std::byte* slotAt(int slot, const Chunk& part) const;
   std::byte* sum() const { return staging_ + plan_.sumOffset(); }
+  // The sum in progress. Where sums may lie anywhere it begins as its first operand, read where that lies, and the last addition writes to
+  // where the sum is wanted; otherwise it is in sum().
+  bool takeOperand(const std::byte* operand, const Chunk& part, bool first);
+  std::byte* sumTarget(const Chunk& part) const;
+  void divideSum();
   TileCodec::Encoding encoding(quant::EncodeCounts* counts) const;
   void count(const quant::EncodeCounts& encoded);
   bool mayWrite(const std::byte* out, std::size_t bytes);
@@ -58,8 +63,10 @@ class TileRun {
   const std::size_t tile_;
   std::byte* const staging_;
   std::byte* const residual_;
-  std::size_t next_ = 0;                                       // step
-  std::size_t sumElems_ = 0;                                   // of the sum in progress
+  std::size_t next_ = 0;              // step
+  const std::byte* sumAt_ = nullptr;  // the sum in progress
+  bool sumIsOperand_ = false;         // nothing was added to it yet: not ours to change
+  std::size_t sumElems_ = 0;
   std::vector<std::unique_ptr<transport::Request>> received_;  // by slot
   std::vector<Sent> sent_;
 };

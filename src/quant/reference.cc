@@ -31,14 +31,17 @@ Place placeOf(std::size_t i, std::size_t elems, const PackedFormat& format) {
   return {base + inFrame / format.blockElems * scaleBytes(format), low, low + planeBytes(count, lowPlaneBits(format.codec)), inFrame};
 }
 
+// `count` bits from bit `first` on: 16, or a power of two up to 8 within one byte. setBits writes where zeros are.
 void setBits(unsigned char* plane, std::size_t first, std::size_t count, std::uint32_t bits) {
-  for (std::size_t i = 0; i < count; ++i) plane[(first + i) / 8] |= static_cast<unsigned char>((bits >> i & 1) << (first + i) % 8);
+  if (count == 0) return;
+  plane[first / 8] |= static_cast<unsigned char>((bits & ((1u << count) - 1)) << first % 8);
+  if (count == 16) plane[first / 8 + 1] |= static_cast<unsigned char>(bits >> 8);
 }
 
 std::uint32_t getBits(const unsigned char* plane, std::size_t first, std::size_t count) {
-  std::uint32_t bits = 0;
-  for (std::size_t i = 0; i < count; ++i) bits |= static_cast<std::uint32_t>(plane[(first + i) / 8] >> (first + i) % 8 & 1) << i;
-  return bits;
+  if (count == 0) return 0;
+  if (count == 16) return static_cast<std::uint32_t>(plane[first / 8] | plane[first / 8 + 1] << 8);
+  return static_cast<std::uint32_t>(plane[first / 8] >> first % 8) & ((1u << count) - 1);
 }
 
 void putCode(unsigned char* packed, const Place& place, qcclCodec_t codec, std::uint32_t code) {

@@ -1,4 +1,4 @@
-// The oracle: plain scalar loops over codes.hpp, block_scale.hpp and wire_format.hpp, one element and one bit at a time, against which every
+// The oracle: plain scalar loops over codes.hpp, block_scale.hpp and wire_format.hpp, one element at a time, against which every
 // kernel is compared bit for bit. Never used for work.
 #pragma once
 

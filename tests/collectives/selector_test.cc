@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstddef>
+#include <cstring>
 #include <string>
 #include <tuple>
 
@@ -183,6 +185,24 @@ TEST(Selector, RefusesConfigurationsOutOfRange) {
   EXPECT_TRUE(refused([](auto& c) { c.inspectEvery = -1; }));
   EXPECT_FALSE(refused([](auto& c) { c.inspectEvery = 1; }));
   EXPECT_FALSE(refused([](auto& c) { c.ranksPerHost = 0; }));
+}
+
+TEST(Selector, ReadsAnOlderStructAsFarAsItReaches) {
+  qcclQuantConfig_t config = QCCL_QUANT_CONFIG_INITIALIZER;
+  config.codec = qcclCodecInt4;
+  config.size = offsetof(qcclQuantConfig_t, scale);  // of a program that knew no more
+  config.scale = 99;
+  config.errorFeedback = 99;
+  EXPECT_EQ(resolve(config, int8Defaults()).quant.codec, qcclCodecInt4);
+  EXPECT_EQ(resolve(config, int8Defaults()).quant.scale, qcclScaleFloat32);
+  qcclQuantConfig_t zeros;
+  std::memset(&zeros, 0, sizeof(zeros));
+  try {
+    resolve(zeros, int8Defaults());
+    ADD_FAILURE() << "a struct that was not initialized was accepted";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("QCCL_QUANT_CONFIG_INITIALIZER"), std::string::npos);
+  }
 }
 
 TEST(Selector, FieldsOfTheCallReplaceTheDefaults) {

@@ -161,7 +161,7 @@ TEST_P(Kernels, GiveTheOraclesBitsForEveryBlockLengthAndRounding) {
       for (const bool stochastic : {false, true}) {
         const EncodeOptions options = optionsFor(block, stochastic, random);
         const std::size_t offset = random() % 16;
-        // The oracle takes one bit at a time: large blocks with a type by chance.
+        // The oracle takes one element at a time: large blocks with a type by chance.
         for (const qcclDataType_t dtype :
              block <= 256 ? std::vector<qcclDataType_t>(kTypes, kTypes + 3) : std::vector{kTypes[random() % 3]}) {
           SCOPED_TRACE(testing::Message() << enumName(qcclEnumDataType, dtype) << ", block " << block << ", elems " << elems

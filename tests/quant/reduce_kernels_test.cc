@@ -157,12 +157,17 @@ std::uint64_t drawBits(qcclDataType_t dtype, std::mt19937_64& random) {
 struct Case {
   qcclDataType_t dtype;
   qcclRedOp_t op;
+  std::string isa;
 };
 
+// Of every instruction set that this processor has.
 std::vector<Case> allCases() {
   std::vector<Case> cases;
-  for (int dtype = 0; dtype < qcclNumTypes; ++dtype) {
-    for (int op = 0; op < qcclNumOps; ++op) cases.push_back({static_cast<qcclDataType_t>(dtype), static_cast<qcclRedOp_t>(op)});
+  for (const char* isa : {"avx512", "avx2", "baseline"}) {
+    if (reduceKernels(isa, qcclFloat32, qcclSum) == nullptr) continue;
+    for (int dtype = 0; dtype < qcclNumTypes; ++dtype) {
+      for (int op = 0; op < qcclNumOps; ++op) cases.push_back({static_cast<qcclDataType_t>(dtype), static_cast<qcclRedOp_t>(op), isa});
+    }
   }
   return cases;
 }
@@ -171,7 +176,7 @@ class Reduce : public testing::TestWithParam<Case> {
  protected:
   // Reduces `inputs` (of `elems` elements each, as bytes) with the kernels, all pointers of values `offset` bytes off alignment.
   std::unique_ptr<GuardedBuffer> reduce(const std::vector<std::vector<unsigned char>>& inputs, std::size_t elems, std::size_t offset) {
-    const ReduceKernels& kernels = reduceKernels(GetParam().dtype, GetParam().op);
+    const ReduceKernels& kernels = *reduceKernels(GetParam().isa, GetParam().dtype, GetParam().op);
     GuardedBuffer accumulator(elems * kernels.accumulatorBytes, kernels.accumulatorBytes);
     for (std::size_t r = 0; r < inputs.size(); ++r) {
       GuardedBuffer x(inputs[r].size(), offset);
@@ -186,7 +191,7 @@ class Reduce : public testing::TestWithParam<Case> {
   }
 
   void expectElement(const std::vector<std::vector<unsigned char>>& inputs, const unsigned char* out, std::size_t i) {
-    const auto [dtype, op] = GetParam();
+    const auto& [dtype, op, isa] = GetParam();
     const std::size_t typeBytes = typeSize(dtype);
     const std::uint64_t actual = bitsAt(out, typeBytes, i);
     if (!isFloating(dtype)) {
@@ -254,6 +259,38 @@ TEST_P(Reduce, GivesWhatTheOperationMeans) {
   }
 }
 
+// combine is load, accumulate and store in one, wherever its result goes.
+TEST_P(Reduce, CombinesApartAndInPlace) {
+  const ReduceKernels& kernels = *reduceKernels(GetParam().isa, GetParam().dtype, GetParam().op);
+  if (!kernels.accumulatorIsType) return;  // sums of this type have a type of their own: nothing to combine
+  std::mt19937_64 random(7);
+  const std::size_t typeBytes = kernels.typeBytes;
+  for (const std::size_t elems : {0, 1, 7, 64, 501}) {
+    for (const std::size_t offset : {std::size_t{0}, typeBytes}) {
+      GuardedBuffer a(elems * typeBytes, offset), x(elems * typeBytes), out(elems * typeBytes, 2 * offset), sum(elems * typeBytes, 0);
+      for (std::size_t i = 0; i < elems; ++i) {
+        // Numbers only: which payload comes out of two NaNs is left open.
+        const std::uint64_t bits[] = {random() % 100, random() % 100};
+        std::memcpy(a.data() + i * typeBytes, &bits[0], typeBytes);
+        std::memcpy(x.data() + i * typeBytes, &bits[1], typeBytes);
+      }
+      kernels.load(a.data(), elems, sum.data());
+      kernels.accumulate(x.data(), elems, sum.data());
+      const auto isSum = [&](const GuardedBuffer& buffer) {
+        return buffer.intact() && std::equal(buffer.data(), buffer.data() + buffer.bytes(), sum.data());
+      };
+      kernels.combine(a.data(), x.data(), elems, out.data());
+      EXPECT_TRUE(isSum(out)) << elems << " apart";
+      GuardedBuffer second(x.bytes());
+      std::copy(x.data(), x.data() + x.bytes(), second.data());
+      kernels.combine(a.data(), second.data(), elems, second.data());
+      EXPECT_TRUE(isSum(second)) << elems << " over the second operand";
+      kernels.combine(a.data(), x.data(), elems, a.data());
+      EXPECT_TRUE(isSum(a)) << elems << " over the first operand";
+    }
+  }
+}
+
 // The ends of the range, every pair: integers wrap, floats overflow, NaN wins on either side.
 TEST_P(Reduce, AtTheEndsOfTheRange) {
   const std::size_t typeBytes = typeSize(GetParam().dtype);
@@ -281,7 +318,7 @@ TEST_P(Reduce, AtTheEndsOfTheRange) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Quant, Reduce, testing::ValuesIn(allCases()), [](const testing::TestParamInfo<Case>& row) {
-  return std::string(enumName(qcclEnumDataType, row.param.dtype)) + "_" + enumName(qcclEnumRedOp, row.param.op);
+  return row.param.isa + "_" + enumName(qcclEnumDataType, row.param.dtype) + "_" + enumName(qcclEnumRedOp, row.param.op);
 });
 
 TEST(ReduceAvg, OfInt8OverMoreRanksThanItsRange) {
@@ -305,11 +342,12 @@ TEST(ReduceAvg, OfUnsignedDoesNotTurnSigned) {
 
 TEST(ReduceTable, SaysWhatItsRowsHold) {
   for (const Case& c : allCases()) {
-    const ReduceKernels& kernels = reduceKernels(c.dtype, c.op);
+    const ReduceKernels& kernels = *reduceKernels(c.isa, c.dtype, c.op);
     EXPECT_EQ(kernels.typeBytes, typeSize(c.dtype));
     const bool isShort = c.dtype == qcclFloat16 || c.dtype == qcclBfloat16 || c.dtype == qcclFloat8e4m3 || c.dtype == qcclFloat8e5m2;
     EXPECT_EQ(kernels.accumulatorBytes, isShort ? 4 : typeSize(c.dtype));
     EXPECT_EQ(kernels.accumulatorIsType, !isShort);
+    EXPECT_EQ(kernels.combine != nullptr, !isShort);
   }
 }
 

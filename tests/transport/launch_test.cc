@@ -14,6 +14,7 @@
 #include "core/deadline.hpp"
 #include "core/error.hpp"
 #include "support/process.hpp"
+#include "support/temporary_folder.hpp"
 #include "transport/tcp/random.hpp"
 #include "transport/tcp/unique_id.hpp"
 
@@ -67,24 +68,6 @@ std::vector<std::string> lines(const std::string& text, const std::string& key) 
 std::string describe(const ProcessResult& result) {
   return strCat("exit ", result.exitCode, result.timedOut ? ", timed out" : "", "\n", result.out, result.err);
 }
-
-// An empty folder for one test, gone with everything in it afterwards.
-class TemporaryFolder {
- public:
-  TemporaryFolder() : path_(testing::TempDir() + "qccl-launch-XXXXXX") {
-    if (mkdtemp(path_.data()) == nullptr) throw std::runtime_error("no temporary folder");
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  const std::string& path() const { return path_; }
-  std::vector<std::string> contents() const {
-    std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(path_)) names.push_back(entry.path().filename());
-    return names;
-  }
-
- private:
-  std::string path_;
-};
 
 // True once none of the processes is there any more.
 bool allGone(const std::vector<std::string>& pids) {
@@ -190,7 +173,7 @@ TEST(LocalLauncher, RanksThatIgnoreTheRequestAreKilled) {
 
 // Starts a launcher with two sleeping ranks, sends it a signal when both run, and reports its end.
 ProcessResult signalLauncher(const std::string& signal) {
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const std::string script = R"sh(out="$1/out"; shift; signal=$1; shift
 : > "$out"; "$@" >> "$out" & launcher=$!
 while [ "$(grep -c '^launch ' "$out")" -lt 2 ]; do sleep 0.02; done
@@ -248,13 +231,13 @@ void expectAllDone(const std::vector<ProcessResult>& results) {
 }
 
 TEST(Meeting, InAPrivateFolderOfOneHostThatIsGoneAfterwards) {
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   expectAllDone(runTogether(torchrunRanks(3, {{"TMPDIR", folder.path()}}), {"launched", "SeveralCommunicators"}));
   EXPECT_THAT(folder.contents(), IsEmpty());
 }
 
 TEST(Meeting, AFolderThatOthersCanEnterIsRefused) {
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const std::string inside = strCat(folder.path(), "/qccl-", geteuid());
   std::filesystem::create_directory(inside);
   std::filesystem::permissions(inside, std::filesystem::perms::all);
@@ -263,7 +246,7 @@ TEST(Meeting, AFolderThatOthersCanEnterIsRefused) {
 }
 
 TEST(Meeting, UnderSlurm) {
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   std::vector<Variables> ranks;
   for (int rank = 0; rank < 2; ++rank) {
     ranks.push_back({{"SLURM_PROCID", std::to_string(rank)},
@@ -278,13 +261,13 @@ TEST(Meeting, UnderSlurm) {
 }
 
 TEST(Meeting, InAGivenFolder) {
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   expectAllDone(runTogether(torchrunRanks(2, {{"QCCL_RENDEZVOUS", "dir:" + folder.path()}}), {"launched", "SeveralCommunicators"}));
   EXPECT_THAT(folder.contents(), IsEmpty());
 }
 
 TEST(Meeting, FilesOfEarlierJobsAreIgnored) {
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   // An address where nobody listens: bound for a moment, so that it is free.
   transport::UniqueIdFields stale;
   stale.address = *transport::SocketAddress::parse("127.0.0.1");
@@ -326,7 +309,7 @@ TEST(Meeting, RanksOnSeveralHostsMustSayWhere) {
 }
 
 TEST(Meeting, ARankThatWaitsForRankZeroInVainSaysSo) {
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const ProcessResult result =
       runOne(torchrunRanks(2, {{"TMPDIR", folder.path()}, {"QCCL_TIMEOUT_MS", "300"}})[1], {"launched", "JoinAndLeave"});
   EXPECT_THAT(lines(result.out, "exception"), ElementsAre(AllOf(StartsWith("8 "), HasSubstr("rank 1 waited in vain for rank 0"))))
@@ -335,7 +318,7 @@ TEST(Meeting, ARankThatWaitsForRankZeroInVainSaysSo) {
 
 TEST(Meeting, UnderMpirun) {
   if (std::system("command -v mpirun > /dev/null 2>&1") != 0) GTEST_SKIP() << "mpirun is not installed";
-  const TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   // Open MPI's own session folder also lies below TMPDIR.
   const ProcessResult result = runProcess(
       {"mpirun", "--oversubscribe", "-n", "3", TRANSPORT_RANK_PROGRAM, "launched", "AllSizes"},

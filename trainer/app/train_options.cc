@@ -1,10 +1,24 @@
 #include "app/train_options.hpp"
 
+#include <algorithm>
+
 #include "app/gradient_capture.hpp"
 #include "model/error.hpp"
 #include "parallel/comm_mode.hpp"
 
 namespace qccl::train {
+namespace {
+
+// The value of an option that takes the library's names; TrainError with all of them for another.
+int valueOf(qcclEnum_t kind, const char* flag, const std::string& name, int count) {
+  const int value = qcclEnumValue(kind, name.c_str());
+  if (value >= 0) return value;
+  std::string names;
+  for (int i = 0; i < count; ++i) names += (i == 0 ? "" : i + 1 == count ? " or " : ", ") + std::string(qcclEnumName(kind, i));
+  failTrain(flag, " ", name, " is not known; give ", names);
+}
+
+}  // namespace
 
 void addTrainFlags(CLI::App& app, TrainOptions& o) {
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
@@ -68,8 +82,19 @@ void addTrainFlags(CLI::App& app, TrainOptions& o) {
       ->check(CLI::PositiveNumber)
       ->group(ranks);
   app.add_option("--comm", o.comm,
-                 "How gradients travel: none, exact[-ALGO], int8[-ALGO] with ALGO ring, twoshot, oneshot or tree (default: exact; none "
-                 "with one rank)")
+                 "How gradients travel: none, exact[-ALGO] or CODEC[-ALGO] with CODEC " + codecNames() + " and ALGO " + algorithmNames() +
+                     " (default: as --grad-store keeps them; none with one rank)")
+      ->group(ranks);
+  app.add_option("--comm-scale", o.commScale, "Scales of a codec: float32, bfloat16 or e8m0")->capture_default_str()->group(ranks);
+  app.add_option("--comm-rounding", o.commRounding, "Rounding where gradients travel in a codec: nearest or stochastic")
+      ->capture_default_str()
+      ->group(ranks);
+  app.add_flag("--error-feedback", o.errorFeedback, "Keep what quantization cut off and add it to the next step's gradients")->group(ranks);
+  app.add_option("--grad-store", o.gradStore, "Format in which gradients are added up and kept until the optimizer: fp32 or a CODEC")
+      ->capture_default_str()
+      ->group(ranks);
+  app.add_option("--grad-rounding", o.gradRounding, "Rounding where micro-batches are added to a packed store: nearest or stochastic")
+      ->capture_default_str()
       ->group(ranks);
   app.add_option("--block", o.block, "Gradients that share a scale: a power of two from 32 to 4096")->capture_default_str()->group(ranks);
   app.add_option("--min-bytes", o.minBytes, "Smaller buckets travel exactly")
@@ -116,12 +141,50 @@ void addTrainFlags(CLI::App& app, TrainOptions& o) {
 void checkTrainOptions(const TrainOptions& o) {
   if (o.steps == 0 && o.tokens == 0) failTrain("say how long to train: --steps or --tokens");
   parseCaptureSteps(o.saveGradients);
+  const ReducerOptions reducer = reducerOptionsOf(o, std::max(1, o.ranks));
+  const StoreOptions store = storeOptionsOf(o, 0);
+  requireFitting(reducer.mode, store.format);
+  if (store.format && !o.saveGradients.empty())
+    failTrain("--save-gradients writes gradients in FP32 and needs --grad-store fp32, not ", o.gradStore);
+  if (o.errorFeedback && (store.format || reducer.mode.codec == qcclCodecNone)) {
+    failTrain(
+        "--error-feedback is for gradients that lie in FP32 and travel in a codec: give --grad-store fp32 and, for example, --comm int4");
+  }
   if (o.minLr > o.lr) failTrain("--min-lr ", o.minLr, " is above --lr ", o.lr);
   if (!o.comm.empty() && parseCommMode(o.comm).name == "none" && o.ranks > 1) {
     failTrain("--comm none is for one rank; ", o.ranks, " ranks that do not exchange gradients would train ", o.ranks, " different models");
   }
   if (o.block < 32 || o.block > 4096 || (o.block & (o.block - 1)) != 0)
     failTrain("--block ", o.block, " is not a power of two from 32 to 4096");
+}
+
+CommMode commModeOf(const TrainOptions& o, int worldSize) {
+  if (!o.comm.empty()) return parseCommMode(o.comm);
+  if (worldSize == 1) return parseCommMode("none");
+  return parseCommMode(o.gradStore == "fp32" ? "exact" : o.gradStore);
+}
+
+StoreOptions storeOptionsOf(const TrainOptions& o, int rank) {
+  StoreOptions store;
+  const auto scale = static_cast<qcclScale_t>(valueOf(qcclEnumScale, "--comm-scale", o.commScale, qcclNumScales));
+  store.format = parseGradientStore(o.gradStore, scale, o.block);
+  store.rounding = static_cast<qcclRounding_t>(valueOf(qcclEnumRounding, "--grad-rounding", o.gradRounding, qcclNumRoundings));
+  // Apart from those of other ranks, whatever the seed.
+  store.seed = o.seed + static_cast<std::uint64_t>(rank) * 0x9E3779B97F4A7C15u;
+  store.bucketBytes = static_cast<std::size_t>(o.bucketMb * 1048576.0);
+  return store;
+}
+
+ReducerOptions reducerOptionsOf(const TrainOptions& o, int worldSize) {
+  ReducerOptions reducer;
+  reducer.mode = commModeOf(o, worldSize);
+  reducer.blockElems = o.block;
+  reducer.minBytes = o.minBytes;
+  reducer.scale = valueOf(qcclEnumScale, "--comm-scale", o.commScale, qcclNumScales);
+  reducer.rounding = valueOf(qcclEnumRounding, "--comm-rounding", o.commRounding, qcclNumRoundings);
+  reducer.errorFeedback = o.errorFeedback;
+  reducer.seed = o.seed;
+  return reducer;
 }
 
 ModelConfig modelFromFlags(const TrainOptions& o, std::int64_t vocab) {

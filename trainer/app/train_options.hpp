@@ -6,6 +6,7 @@
 #include <string>
 
 #include "model/config.hpp"
+#include "parallel/gradient_reducer.hpp"
 
 namespace qccl::train {
 
@@ -50,8 +51,13 @@ struct TrainOptions {
 
   // Ranks.
   int ranks = 0;     // 0: as many as the launcher started, else 1
-  std::string comm;  // empty: exact with several ranks, none with one
+  std::string comm;  // empty: none with one rank; with several the codec of the gradient store, exact if that is FP32
   int block = 256;
+  std::string commScale = "float32";
+  std::string commRounding = "nearest";
+  bool errorFeedback = false;
+  std::string gradStore = "fp32";
+  std::string gradRounding = "nearest";
   std::uint64_t minBytes = std::uint64_t{16} << 10;
   double bucketMb = 4.0;
   std::int64_t checkEvery = 50;
@@ -70,6 +76,11 @@ void addTrainFlags(CLI::App& app, TrainOptions& options);
 
 // Throws TrainError for values that do not fit together.
 void checkTrainOptions(const TrainOptions& options);
+
+// How gradients travel and are kept, from the flags. Throw TrainError.
+CommMode commModeOf(const TrainOptions& options, int worldSize);
+StoreOptions storeOptionsOf(const TrainOptions& options, int rank);
+ReducerOptions reducerOptionsOf(const TrainOptions& options, int worldSize);
 
 // The model that the shape flags describe.
 ModelConfig modelFromFlags(const TrainOptions& options, std::int64_t vocab);

@@ -76,20 +76,18 @@ TrainRun::StepResult TrainRun::step() {
   const bool capture = capture_->wants(step_ + 1);
   const auto micros = static_cast<std::size_t>(options_.gradAccum);
   const float scale = 1.0f / static_cast<float>(micros);
-  model_->parameters().zeroGradients();
   double loss = 0;
   Batch batch;
   for (std::size_t micro = 0; micro < micros; ++micro) {
     loader_->microBatch(micro, batch);
     loss += static_cast<double>(model_->forward(batch.inputs, batch.targets, options_.batch, options_.seq)) / static_cast<double>(micros);
-    if (micro + 1 < micros) {
-      model_->backward(scale);
-      continue;
-    }
-    reducer_->begin();
+    store_->begin(static_cast<std::uint64_t>(step_) * micros + micro, micro == 0);
+    const bool last = micro + 1 == micros;
+    if (last) reducer_->begin();
     model_->backward(scale, [&](const Parameter& parameter) {
-      if (capture) capture_->take(parameter);
-      reducer_->ready(parameter);
+      if (last && capture) capture_->take(parameter);
+      store_->ready(parameter);
+      if (last) reducer_->ready(parameter);
     });
   }
   const ReduceReport report = reducer_->finish();
@@ -102,7 +100,7 @@ TrainRun::StepResult TrainRun::step() {
   result.waitSeconds = sums[1] / ranks;
   result.wireBytes = sums[2] / ranks;
   result.stop = sums[3] > 0;
-  result.gradNorm = gradientNorm(model_->parameters());
+  result.gradNorm = gradientNorm();
   if (!std::isfinite(result.loss) || !std::isfinite(result.gradNorm)) {
     std::ostringstream sentence;
     sentence << "step " << step_ + 1 << ": the loss is " << result.loss << " and the gradient norm " << result.gradNorm
@@ -112,11 +110,18 @@ TrainRun::StepResult TrainRun::step() {
     failTogether(sentence.str());
   }
   result.learningRate = learningRate(schedule_, step_);
-  optimizer_->step(model_->parameters(), result.learningRate, clipFactor(result.gradNorm, options_.clip));
+  optimizer_->beginStep(result.learningRate, clipFactor(result.gradNorm, options_.clip));
+  store_->visit([this](const Parameter& parameter) { optimizer_->update(model_->parameters(), parameter); });
   loader_->advance(micros);
   ++step_;
   result.seconds = secondsSince(start);
   return result;
+}
+
+double TrainRun::gradientNorm() {
+  double squares = 0;
+  store_->visit([&](const Parameter& parameter) { squares += gradientSquares(model_->parameters(), parameter); });
+  return std::sqrt(squares);
 }
 
 void TrainRun::afterStep(const StepResult& result) {
@@ -210,11 +215,12 @@ TrainOutcome TrainRun::run() {
                   {"seconds", stepSeconds_},
                   {"tokens_per_s", tokensPerSecond},
                   {"wire_bytes_per_step", outcome.wireBytesPerStep},
-                  {"wait_share", outcome.waitShare}});
-    std::printf("%s  step %lld of %lld after %s | %s tok/s | wire %.3f MB a step | wait %.1f %%\n",
+                  {"wait_share", outcome.waitShare},
+                  {"gradient_bytes", store_->peakBytes()}});
+    std::printf("%s  step %lld of %lld after %s | %s tok/s | wire %.3f MB a step | wait %.1f %% | gradients %.3f MB\n",
                 outcome.interrupted ? "interrupted" : "done      ", static_cast<long long>(step_),
                 static_cast<long long>(schedule_.totalSteps), formatSeconds(stepSeconds_).c_str(), formatCount(tokensPerSecond).c_str(),
-                outcome.wireBytesPerStep / 1e6, outcome.waitShare * 100);
+                outcome.wireBytesPerStep / 1e6, outcome.waitShare * 100, static_cast<double>(store_->peakBytes()) / 1e6);
     std::fflush(stdout);
   }
   return outcome;

@@ -55,6 +55,7 @@ class TrainRun {
   StepResult step();
   void afterStep(const StepResult& result);
   void evaluateNow();
+  double gradientNorm();
   void checkReplicas();
   void save();
   void readCheckpoint(const std::string& folder);
@@ -77,6 +78,7 @@ class TrainRun {
   std::unique_ptr<AdamW> optimizer_;
   LoaderState startState_;  // of the loader, once restored
   std::unique_ptr<Loader> loader_;
+  std::unique_ptr<GradientStore> store_;
   std::unique_ptr<GradientReducer> reducer_;
   std::unique_ptr<GradientCapture> capture_;
   std::unique_ptr<RunLog> log_;  // on rank 0

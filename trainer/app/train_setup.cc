@@ -41,7 +41,7 @@ LogRecord modelRecord(const ModelConfig& model, std::int64_t parameters) {
 
 TrainRun::TrainRun(const TrainOptions& options, Group& group, int threads)
     : options_(options), group_(group), checkpoints_(options.out), ops_(makeCpuOps({threads})) {
-  mode_ = parseCommMode(!options_.comm.empty() ? options_.comm : group_.size() > 1 ? "exact" : "none");
+  mode_ = commModeOf(options_, group_.size());
   together([this] {
     openData();
     makeModel();
@@ -92,12 +92,8 @@ void TrainRun::makeModel() {
   schedule_.warmupSteps = options_.warmup;
   schedule_.totalSteps = totalSteps(options_, group_.size());
   schedule_.validate();
-  ReducerOptions reducer;
-  reducer.mode = mode_;
-  reducer.blockElems = options_.block;
-  reducer.minBytes = options_.minBytes;
-  reducer.bucketBytes = static_cast<std::size_t>(options_.bucketMb * 1048576.0);
-  reducer_ = std::make_unique<GradientReducer>(group_, model_->parameters(), reducer);
+  store_ = std::make_unique<GradientStore>(model_->parameters(), storeOptionsOf(options_, group_.rank()));
+  reducer_ = std::make_unique<GradientReducer>(group_, *store_, reducerOptionsOf(options_, group_.size()));
   capture_ = std::make_unique<GradientCapture>(options_.saveGradients, options_.out + "/gradients", model_->parameters());
 }
 
@@ -108,7 +104,8 @@ void TrainRun::agreeOnOptions() {
   const TrainOptions& o = options_;
   text << model_->config().toJson() << ' ' << trainFile_->info().checksum << ' ' << valFile_->info().checksum << ' ' << schedule_.totalSteps
        << ' ' << o.batch << ' ' << o.seq << ' ' << o.gradAccum << ' ' << o.lr << ' ' << o.minLr << ' ' << o.warmup << ' ' << o.weightDecay
-       << ' ' << o.beta1 << ' ' << o.beta2 << ' ' << o.clip << ' ' << o.seed << ' ' << mode_.name << ' ' << o.block << ' ' << o.minBytes
+       << ' ' << o.beta1 << ' ' << o.beta2 << ' ' << o.clip << ' ' << o.seed << ' ' << mode_.name << ' ' << o.commScale << ' '
+       << o.commRounding << ' ' << o.errorFeedback << ' ' << o.gradStore << ' ' << o.gradRounding << ' ' << o.block << ' ' << o.minBytes
        << ' ' << o.bucketMb << ' ' << o.checkEvery << ' ' << o.evalEvery << ' ' << o.evalBatches << ' ' << o.saveEvery << ' ' << o.resume
        << ' ' << o.saveGradients;
   const std::uint64_t hash = hashBytes(text.str(), 0);
@@ -205,8 +202,13 @@ void TrainRun::logConfig() {
                 {"ranks", group_.size()},
                 {"comm", mode_.name},
                 {"block", o.block},
+                {"scale", o.commScale},
+                {"rounding", o.commRounding},
+                {"error_feedback", o.errorFeedback},
                 {"min_bytes", o.minBytes},
-                {"buckets", reducer_->layout().buckets.size()},
+                {"buckets", store_->layout().buckets.size()},
+                {"grad_store", o.gradStore},
+                {"grad_rounding", o.gradRounding},
                 {"model", modelRecord(model, model.parameterCount())},
                 {"batch", o.batch},
                 {"seq", o.seq},
@@ -229,7 +231,8 @@ void TrainRun::logConfig() {
               formatCount(static_cast<double>(trainFile_->info().tokens)).c_str(),
               formatCount(static_cast<double>(valFile_->info().tokens)).c_str(), formatCount(static_cast<double>(stepTokens)).c_str(),
               static_cast<double>(schedule_.totalSteps * stepTokens / o.seq) / static_cast<double>(loader_->windows()));
-  std::printf("ranks      %d, gradients %s in %zu buckets\n", group_.size(), mode_.name.c_str(), reducer_->layout().buckets.size());
+  std::printf("ranks      %d, gradients kept in %s, exchanged %s in %zu buckets\n", group_.size(), o.gradStore.c_str(), mode_.name.c_str(),
+              store_->layout().buckets.size());
   std::printf("compute    %s\n", cpuOpsDescription().c_str());
   std::fflush(stdout);
 }

@@ -14,13 +14,20 @@ double secondsSince(Clock::time_point start) { return std::chrono::duration<doub
 
 }  // namespace
 
-GradientReducer::GradientReducer(Group& group, Parameters& parameters, const ReducerOptions& options)
-    : group_(group), parameters_(parameters), options_(options) {
-  layout_ = layOutBuckets(parameters.list(), parameters.matrixElems(), parameters.arenaElems(), options.bucketBytes);
+void requireFitting(const CommMode& mode, const std::optional<qcclPackedFormat_t>& store) {
+  if (!store || mode.codec == qcclCodecNone || mode.codec == store->codec) return;
+  const char* codec = qcclEnumName(qcclEnumCodec, store->codec);
+  failTrain("--grad-store ", codec, " and --comm ", mode.name, " do not fit together: gradients travel as they are stored; give --comm ",
+            codec, ", alone or with an algorithm, or exact");
+}
+
+GradientReducer::GradientReducer(Group& group, GradientStore& store, const ReducerOptions& options)
+    : group_(group), store_(store), layout_(store.layout()), options_(options) {
   if (!options_.mode.communicates && group.size() > 1) {
     failTrain("--comm none is for one rank; ", group.size(), " ranks that do not exchange gradients would train ", group.size(),
               " different models");
   }
+  requireFitting(options_.mode, store.format());
   if (options_.mode.communicates && group.comm() != nullptr) thread_ = std::thread([this] { run(); });
 }
 
@@ -53,7 +60,7 @@ void GradientReducer::begin() {
 
 void GradientReducer::ready(const Parameter& parameter) {
   if (!thread_.joinable()) return;
-  const auto index = static_cast<std::size_t>(&parameter - parameters_.list().data());
+  const auto index = static_cast<std::size_t>(&parameter - store_.parameters().list().data());
   bool complete = false;
   {
     const std::lock_guard lock(mutex_);
@@ -104,20 +111,36 @@ void GradientReducer::reduceBuckets() {
       if (stop_) return;
     }
     const Clock::time_point start = Clock::now();
-    reduce(layout_.buckets[i]);
+    reduce(i);
     busySeconds_ += secondsSince(start);  // read by finish() after running_ has been cleared under the lock
   }
 }
 
-void GradientReducer::reduce(const Bucket& bucket) {
+void GradientReducer::reduce(std::size_t index) {
+  const Bucket& bucket = layout_.buckets[index];
+  const bool packed = store_.format() && !bucket.exact;
+  const bool quantized = !bucket.exact && options_.mode.codec != qcclCodecNone;
   qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
-  quant.codec = bucket.exact ? qcclCodecNone : options_.mode.codec;
+  quant.codec = quantized ? options_.mode.codec : qcclCodecNone;
   quant.algorithm = options_.mode.algorithm;
   quant.blockElems = options_.blockElems;
   quant.minBytes = options_.minBytes;
-  float* gradients = parameters_.gradients().data() + bucket.beginElems;
-  checkQccl(qcclAllReduceEx(gradients, gradients, bucket.elems(), qcclFloat32, qcclAvg, &quant, group_.comm(), nullptr),
-            "the gradients could not be averaged", group_.comm());
+  quant.scale = options_.scale;
+  quant.rounding = options_.rounding;
+  quant.seed = options_.seed;
+  quant.errorFeedback = quantized && !packed && options_.errorFeedback ? 1 : 0;
+  constexpr const char* kFailed = "the gradients could not be averaged";
+  if (packed && quantized) {
+    void* buffer = store_.packed(index);
+    checkQccl(
+        qcclAllReduceQuantized(buffer, buffer, bucket.elems(), qcclPacked, qcclAvg, &*store_.format(), &quant, group_.comm(), nullptr),
+        kFailed, group_.comm());
+    return;
+  }
+  if (packed) store_.unpack(index);
+  float* gradients = store_.parameters().gradients().data() + bucket.beginElems;
+  checkQccl(qcclAllReduceEx(gradients, gradients, bucket.elems(), qcclFloat32, qcclAvg, &quant, group_.comm(), nullptr), kFailed,
+            group_.comm());
 }
 
 }  // namespace qccl::train

@@ -101,7 +101,11 @@ struct Bf16Values {
     float noise[kStep];
     for (std::size_t at = 0; at < n; at += kStep) {
       const std::size_t part = n - at < kStep ? n - at : kStep;
-      ScalarLoops::fillNoise(key, firstIndex + at, part, noise);
+      if (part == kStep) {
+        Loops::fillNoise(key, firstIndex + at, noise);
+      } else {
+        ScalarLoops::fillNoise(key, firstIndex + at, part, noise);
+      }
       for (std::size_t i = 0; i < part; ++i) {
         const std::uint16_t code = bfloat16Stochastic(valueAt<From>(x, at + i), noise[i]);
         __builtin_memcpy(codes + 2 * (at + i), &code, 2);
@@ -120,13 +124,15 @@ struct Bf16Values {
 
   template <typename From>
   static void countLosses(const unsigned char* x, std::size_t n, const unsigned char* codes, EncodeCounts* counts) {
+    std::uint32_t saturated = 0, flushed = 0;
     for (std::size_t i = 0; i < n; ++i) {
-      const float value = valueAt<From>(x, i);
-      const float coded = valueAt<Bf16>(codes, i);
-      counts->saturated += magnitudeBits(coded) >= kInfBits ? 1 : 0;
-      counts->flushed += isFlushed(value, coded) ? 1 : 0;
+      const std::uint32_t coded = magnitudeBits(valueAt<Bf16>(codes, i));
+      saturated += coded >= kInfBits ? 1 : 0;
+      flushed += (coded == 0) & (magnitudeBits(valueAt<From>(x, i)) != 0) ? 1 : 0;
     }
     counts->sampledElems += n;
+    counts->saturated += saturated;
+    counts->flushed += flushed;
   }
 };
 

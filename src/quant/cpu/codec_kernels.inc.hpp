@@ -79,17 +79,14 @@ QCCL_HD void codesOf(const unsigned char* x, std::size_t elems, const BlockEncod
   }
 }
 
+// Not inlined: it runs for one block in kSampledBlocks, beside loops that run for all.
 template <typename Code, typename T>
-void countLosses(const unsigned char* x, std::size_t elems, const BlockEncoder& encoder, const unsigned char* codes, EncodeCounts* counts) {
-  std::uint64_t saturated = 0, flushed = 0;
-  for (std::size_t i = 0; i < elems; ++i) {
-    const float value = valueAt<T>(x, i);
-    saturated += isSaturated(encoder.scaled(value), Code::kMax) ? 1 : 0;
-    flushed += isFlushed(value, Code::value(codes[i])) ? 1 : 0;
-  }
+__attribute__((noinline)) void countLosses(const unsigned char* x, std::size_t elems, const BlockEncoder& encoder,
+                                           const unsigned char* codes, EncodeCounts* counts) {
+  const Losses losses = Loops::template countLosses<Code, T>(x, elems, encoder, codes);
   counts->sampledElems += elems;
-  counts->saturated += saturated;
-  counts->flushed += flushed;
+  counts->saturated += losses.saturated;
+  counts->flushed += losses.flushed;
 }
 
 // Codes of the block x[0, elems), which is block `first` of the buffer by its first element.

@@ -80,6 +80,33 @@ struct Lanes {
     return largest(F32{}, _mm256_max_epu32(even, _mm256_srli_epi32(x, 16)));
   }
 
+  // A plane of one bit: bit kShift of 32 codes, and its inverse, which sets that bit.
+  using Bits = std::uint32_t;
+  template <int kShift>
+  static QCCL_HD Bits gatherBits(const unsigned char* codes) {
+    return static_cast<Bits>(_mm256_movemask_epi8(_mm256_slli_epi16(load256(codes), 7 - kShift)));
+  }
+  template <int kShift>
+  static QCCL_HD void spreadBits(Bits bits, unsigned char* codes) {
+    // Every byte gets the byte of the plane that has its bit, then only that bit.
+    const __m256i byteOf = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i bitOf = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201u));
+    const __m256i plane = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(bits)), byteOf);
+    const __m256i isSet = _mm256_cmpeq_epi8(_mm256_and_si256(plane, bitOf), bitOf);
+    const __m256i set = _mm256_and_si256(isSet, _mm256_set1_epi8(1 << kShift));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes), _mm256_or_si256(load256(codes), set));
+  }
+
+  // How many magnitudes are beyond that of `limitBits`; how many values that are not zero have code zero.
+  static QCCL_HD std::uint32_t countBeyond(__m256 x, std::uint32_t limitBits) {
+    return countOf(_mm256_cmpgt_epi32(magnitude(x), _mm256_set1_epi32(static_cast<int>(limitBits))));
+  }
+  static QCCL_HD std::uint32_t countFlushed(__m256 x, const unsigned char* codes) {
+    const __m256i c = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes)));
+    const __m256i isZeroCode = _mm256_cmpeq_epi32(c, _mm256_setzero_si256());
+    return countOf(_mm256_and_si256(isZeroCode, _mm256_cmpgt_epi32(magnitude(x), _mm256_setzero_si256())));
+  }
+
   // x + addend where a < b, else x.
   static QCCL_HD __m256 addWhereLess(__m256 a, __m256 b, __m256 x, __m256 addend) {
     return _mm256_blendv_ps(x, x + addend, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
@@ -94,6 +121,10 @@ struct Lanes {
   }
 
  private:
+  static QCCL_HD __m256i magnitude(__m256 x) { return _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fffffff)); }
+  static QCCL_HD std::uint32_t countOf(__m256i isSet) {
+    return static_cast<std::uint32_t>(__builtin_popcount(static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(isSet)))));
+  }
   static QCCL_HD __m256i load256(const unsigned char* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
   static QCCL_HD __m128i load128(const unsigned char* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
   static QCCL_HD void store128(unsigned char* p, __m128i x) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), x); }

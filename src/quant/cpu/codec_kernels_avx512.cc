@@ -79,6 +79,28 @@ struct Lanes {
     return _mm512_reduce_max_epu32(_mm512_max_epu32(even, _mm512_srli_epi32(x, 16)));
   }
 
+  // A plane of one bit: bit kShift of 64 codes, and its inverse, which sets that bit.
+  using Bits = std::uint64_t;
+  template <int kShift>
+  static QCCL_HD Bits gatherBits(const unsigned char* codes) {
+    return _mm512_test_epi8_mask(_mm512_loadu_si512(codes), _mm512_set1_epi8(1 << kShift));
+  }
+  template <int kShift>
+  static QCCL_HD void spreadBits(Bits bits, unsigned char* codes) {
+    const __m512i set = _mm512_maskz_mov_epi8(bits, _mm512_set1_epi8(1 << kShift));
+    _mm512_storeu_si512(codes, _mm512_or_si512(_mm512_loadu_si512(codes), set));
+  }
+
+  // How many magnitudes are beyond that of `limitBits`; how many values that are not zero have code zero.
+  static QCCL_HD std::uint32_t countBeyond(__m512 x, std::uint32_t limitBits) {
+    const __m512i magnitude = _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
+    return countOf(_mm512_cmpgt_epu32_mask(magnitude, _mm512_set1_epi32(static_cast<int>(limitBits))));
+  }
+  static QCCL_HD std::uint32_t countFlushed(__m512 x, const unsigned char* codes) {
+    const __m128i c = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
+    return countOf(_mm512_mask_test_epi32_mask(_mm_testn_epi8_mask(c, c), _mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff)));
+  }
+
   // x + addend where a < b, else x.
   static QCCL_HD __m512 addWhereLess(__m512 a, __m512 b, __m512 x, __m512 addend) {
     return _mm512_mask_add_ps(x, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), x, addend);
@@ -93,6 +115,7 @@ struct Lanes {
   }
 
  private:
+  static QCCL_HD std::uint32_t countOf(__mmask16 mask) { return static_cast<std::uint32_t>(__builtin_popcount(mask)); }
   static QCCL_HD __m256i load256(const unsigned char* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
   static QCCL_HD void store256(unsigned char* p, __m256i x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
 

@@ -36,6 +36,11 @@ QCCL_HD float multiplyAdd(float a, float b, float c) {
 #endif
 }
 
+struct Losses {
+  std::uint32_t saturated = 0;
+  std::uint32_t flushed = 0;
+};
+
 // What each of these does is for elements [first, elems) of a block. Codes are one in a byte (codes.hpp).
 struct ScalarLoops {
   // The largest magnitudeBits of a block. In the 16-bit types the bit patterns of magnitudes order as the values do, so the maximum is
@@ -85,6 +90,32 @@ struct ScalarLoops {
     }
   }
 
+  // EncodeCounts' losses. Bits are compared, which for finite magnitudes order like the values. A code is zero exactly if its value is: the
+  // sign of a zero is not kept.
+  template <typename Code>
+  static constexpr std::uint32_t kSaturatedBeyond = bitsOf(Code::kMax*(1.0f + 0x1p-20f));
+  template <typename Code, typename T>
+  static QCCL_HD Losses countLosses(const unsigned char* x, std::size_t elems, const BlockEncoder& encoder, const unsigned char* codes) {
+    Losses losses;
+    for (std::size_t i = 0; i < elems; ++i) {
+      const float value = valueAt<T>(x, i);
+      losses.saturated += magnitudeBits(encoder.scaled(value)) > kSaturatedBeyond<Code> ? 1 : 0;
+      losses.flushed += magnitudeBits(value) != 0 && codes[i] == 0 ? 1 : 0;
+    }
+    return losses;
+  }
+
+  // Planes of one bit (plane_loops.inc.hpp): bit kShift of codes[0, n) to the plane, or from the plane into codes. Returns how many codes
+  // were done, whole bytes of plane; the rest is left to shifts of words.
+  template <int kShift>
+  static QCCL_HD std::size_t packBits(const unsigned char*, std::size_t, unsigned char*) {
+    return 0;
+  }
+  template <int kShift>
+  static QCCL_HD std::size_t unpackBits(const unsigned char*, std::size_t, unsigned char*) {
+    return 0;
+  }
+
   static constexpr std::size_t kNoiseStep = 32;
 
   // noise[i] = uniformNoise(key, firstIndex + i), n <= kNoiseStep.
@@ -94,6 +125,11 @@ struct ScalarLoops {
       __asm__("" : "+r"(index));  // keeps the compiler from vectorizing with emulated 64-bit products, three times slower
       noise[i] = uniformNoise(key, index);
     }
+  }
+
+  // The same for kNoiseStep elements.
+  static QCCL_HD void fillNoise(std::uint64_t key, std::uint64_t firstIndex, float* noise) {
+    fillNoise(key, firstIndex, kNoiseStep, noise);
   }
 };
 

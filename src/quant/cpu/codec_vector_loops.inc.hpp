@@ -108,6 +108,43 @@ struct VectorLoops : ScalarLoops {
     ScalarLoops::decodeAdd<Code>(codes, i, elems, decoder, sum);
   }
 
+  template <typename Code, typename T>
+  static QCCL_HD Losses countLosses(const unsigned char* x, std::size_t elems, const BlockEncoder& encoder, const unsigned char* codes) {
+    const auto inverse = Lanes::all(encoder.inverse);
+    const auto pre = Lanes::all(encoder.pre);
+    std::uint32_t saturated = 0, flushed = 0;
+    std::size_t i = 0;
+    for (; i + Lanes::kCount <= elems; i += Lanes::kCount) {
+      const auto value = Lanes::load(T{}, x + T::kBytes * i);
+      saturated += Lanes::countBeyond((value * pre) * inverse, kSaturatedBeyond<Code>);
+      flushed += Lanes::countFlushed(value, codes + i);
+    }
+    const Losses rest = ScalarLoops::countLosses<Code, T>(x + T::kBytes * i, elems - i, encoder, codes + i);
+    return {saturated + rest.saturated, flushed + rest.flushed};
+  }
+
+  template <int kShift>
+  static QCCL_HD std::size_t packBits(const unsigned char* codes, std::size_t n, unsigned char* plane) {
+    std::size_t i = 0;
+    for (; i + Lanes::kBytes <= n; i += Lanes::kBytes) {
+      const auto bits = Lanes::template gatherBits<kShift>(codes + i);
+      static_assert(8 * sizeof(bits) == Lanes::kBytes);
+      __builtin_memcpy(plane + i / 8, &bits, sizeof(bits));
+    }
+    return i;
+  }
+
+  template <int kShift>
+  static QCCL_HD std::size_t unpackBits(const unsigned char* plane, std::size_t n, unsigned char* codes) {
+    std::size_t i = 0;
+    for (; i + Lanes::kBytes <= n; i += Lanes::kBytes) {
+      typename Lanes::Bits bits;
+      __builtin_memcpy(&bits, plane + i / 8, sizeof(bits));
+      Lanes::template spreadBits<kShift>(bits, codes + i);
+    }
+    return i;
+  }
+
   // noise[i] = uniformNoise(key, firstIndex + i) for kNoiseStep elements.
   static QCCL_HD void fillNoise(std::uint64_t key, std::uint64_t firstIndex, float* noise) {
     static_assert(kNoiseStep % Lanes::kCount == 0);

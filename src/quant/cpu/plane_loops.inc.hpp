@@ -1,6 +1,7 @@
 // Codes, one in a byte, <-> a plane of 1, 2 or 4 bits each (wire_format.hpp), in the namespace QCCL_KERNEL_ISA. Eight bits of plane at a
 // time: the codes that go into a byte are loaded as one word, moved together by shifts, and the other way round, which compilers make
-// vectors of. Little-endian machines only, as is the wire format's arithmetic throughout.
+// vectors of; planes of one bit through `Loops` where it has masks of bytes. Little-endian machines only, as is the wire format's
+// arithmetic throughout.
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -82,14 +83,20 @@ QCCL_HD void unpackPlane(const unsigned char* __restrict plane, std::size_t n, u
 template <typename Code>
 QCCL_HD void packCodes(const unsigned char* codes, std::size_t n, unsigned char* low, unsigned char* high) {
   packPlane<4, 0>(codes, n, low);
-  if constexpr (Code::kBits == 5) packPlane<1, 4>(codes, n, high);
+  if constexpr (Code::kBits == 5) {
+    const std::size_t done = Loops::template packBits<4>(codes, n, high);
+    packPlane<1, 4>(codes + done, n - done, high + done / 8);
+  }
   if constexpr (Code::kBits == 6) packPlane<2, 4>(codes, n, high);
 }
 
 template <typename Code>
 QCCL_HD void unpackCodes(const unsigned char* low, const unsigned char* high, std::size_t n, unsigned char* codes) {
   unpackPlane<4, 0, true>(low, n, codes);
-  if constexpr (Code::kBits == 5) unpackPlane<1, 4, false>(high, n, codes);
+  if constexpr (Code::kBits == 5) {
+    const std::size_t done = Loops::template unpackBits<4>(high, n, codes);
+    unpackPlane<1, 4, false>(high + done / 8, n - done, codes + done);
+  }
   if constexpr (Code::kBits == 6) unpackPlane<2, 4, false>(high, n, codes);
   if constexpr (Code::kIsInteger) {
     constexpr int kSign = 1 << (Code::kBits - 1);

@@ -3,7 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "temp_folder.hpp"
+#include "support/sentence.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace qccl::train {
 namespace {
@@ -14,7 +15,7 @@ using testing::HasSubstr;
 void writeSomething(const std::string& folder) { std::ofstream(folder + "/weights") << "0123456789"; }
 
 TEST(Checkpoints, TheLatestCompleteOneCounts) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   const Checkpoints checkpoints(folder.path("run"));
   EXPECT_FALSE(checkpoints.latest().has_value());
   checkpoints.save(9, 5, writeSomething);
@@ -27,16 +28,16 @@ TEST(Checkpoints, TheLatestCompleteOneCounts) {
 
   fs::resize_file(latest + "/weights", 9);
   EXPECT_EQ(checkpoints.latest()->step, 20);
-  EXPECT_THAT(sentenceOf([&] { findCheckpoint(latest); }), HasSubstr("is damaged"));
+  EXPECT_THAT(test::sentenceOf([&] { findCheckpoint(latest); }), HasSubstr("is damaged"));
   fs::remove(checkpoints.latest()->folder + "/COMPLETE");
   EXPECT_EQ(checkpoints.latest()->step, 9);
 }
 
 TEST(Checkpoints, AFailedSaveLeavesTheOthersAsTheyWere) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   const Checkpoints checkpoints(folder.path("run"));
   checkpoints.save(1, 1, writeSomething);
-  EXPECT_THAT(sentenceOf([&] {
+  EXPECT_THAT(test::sentenceOf([&] {
                 checkpoints.save(2, 1, [](const std::string& path) {
                   writeSomething(path);
                   throw std::runtime_error("no room");
@@ -51,7 +52,7 @@ TEST(Checkpoints, AFailedSaveLeavesTheOthersAsTheyWere) {
 }
 
 TEST(Checkpoints, OnlyTheLatestAreKept) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   const Checkpoints checkpoints(folder.path("run"));
   for (int step = 1; step <= 5; ++step) checkpoints.save(step, 2, writeSomething);
   ASSERT_EQ(checkpoints.list().size(), 2u);
@@ -63,10 +64,10 @@ TEST(Checkpoints, OnlyTheLatestAreKept) {
 }
 
 TEST(Checkpoints, FoldersOfOtherSoftwareAreAccepted) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   folder.write("model/config.json", "{}");
   EXPECT_EQ(findCheckpoint(folder.path("model")), folder.path("model"));
-  EXPECT_THAT(sentenceOf([&] { findCheckpoint(folder.path("nothing")); }), HasSubstr("there is no checkpoint in"));
+  EXPECT_THAT(test::sentenceOf([&] { findCheckpoint(folder.path("nothing")); }), HasSubstr("there is no checkpoint in"));
 }
 
 }  // namespace

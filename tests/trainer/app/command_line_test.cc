@@ -57,7 +57,7 @@ TEST_F(CommandLine, WrongFlagsAreNamed) {
   expectSentence(train("x", {"--steps", "-1"}), "--steps");
   expectSentence(train("x", {"--steps", "4", "--tokens", "100"}), "--steps excludes --tokens");
   expectSentence(train("x"), "say how long to train");
-  expectSentence(train("x", {"--steps", "4", "--comm", "int4"}), "'int4' is no way to communicate");
+  expectSentence(train("x", {"--steps", "4", "--comm", "int7"}), "'int7' is no way to communicate");
   expectSentence(train("x", {"--steps", "4", "--ranks", "2", "--comm", "none"}), "--comm none is for one rank");
   expectSentence(train("x", {"--steps", "4", "--block", "77"}), "--block 77 is not a power of two");
   expectSentence(train("x", {"--steps", "4", "--heads", "3"}), "is not a multiple of --heads 3");
@@ -68,7 +68,7 @@ TEST_F(CommandLine, MissingAndDamagedDataAreNamed) {
   expectSentence({"train", "--data", shared_->path("nowhere"), "--out", shared_->path("x"), "--steps", "1"}, "cannot open");
   expectSentence(train("x", {"--steps", "1", "--seq", "2000"}), "too few for one sequence of 2000");
   std::filesystem::copy(shared_->data(), shared_->path("bad"));
-  std::string bytes = readAll(shared_->path("bad/train.bin"));
+  std::string bytes = test::readFile(shared_->path("bad/train.bin"));
   bytes[200] = static_cast<char>(bytes[200] ^ 1);
   shared_->folder().write("bad/train.bin", bytes);
   expectSentence({"train", "--data", shared_->path("bad"), "--out", shared_->path("x"), "--steps", "1"}, "do not match their checksum");
@@ -106,9 +106,9 @@ TEST_F(CommandLine, OptionsComeFromAFileAndCanBePrinted) {
 
 TEST_F(CommandLine, AnExistingRunIsNotTouchedUnlessAsked) {
   ASSERT_EQ(run(train("run", {"--steps", "2"})).code, 0);
-  const std::string before = readAll(shared_->path("run/log.jsonl"));
+  const std::string before = test::readFile(shared_->path("run/log.jsonl"));
   expectSentence(train("run", {"--steps", "2"}), "holds a run already");
-  EXPECT_EQ(readAll(shared_->path("run/log.jsonl")), before);
+  EXPECT_EQ(test::readFile(shared_->path("run/log.jsonl")), before);
   // What concerns all ranks is said once.
   const Ended twoRanks = run(train("run", {"--steps", "2", "--ranks", "2"}));
   EXPECT_EQ(twoRanks.code, 1);
@@ -131,7 +131,7 @@ TEST_F(CommandLine, EvalGenerateAndPlotUseARun) {
   const auto record = nlohmann::json::parse(eval.output);
   // The last record of the log says the same as the checkpoint.
   std::string lastLine;
-  std::istringstream log(readAll(shared_->path("whole/log.jsonl")));
+  std::istringstream log(test::readFile(shared_->path("whole/log.jsonl")));
   for (std::string line; std::getline(log, line);) lastLine = line;
   EXPECT_DOUBLE_EQ(record.at("val_loss").get<double>(), nlohmann::json::parse(lastLine).at("val_loss").get<double>());
 

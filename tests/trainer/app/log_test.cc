@@ -5,7 +5,8 @@
 
 #include "app/log_reader.hpp"
 #include "app/run_log.hpp"
-#include "temp_folder.hpp"
+#include "support/sentence.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace qccl::train {
 namespace {
@@ -17,7 +18,7 @@ using testing::Pair;
 LogRecord step(int number, double loss) { return {{"kind", "step"}, {"step", number}, {"loss", loss}}; }
 
 TEST(RunLog, AppendsWholeLines) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   const std::string path = folder.path("log.jsonl");
   {
     RunLog log(path);
@@ -25,13 +26,13 @@ TEST(RunLog, AppendsWholeLines) {
     log.append({{"kind", "eval"}, {"step", 1}, {"val_loss", std::nan("")}, {"name", "\xff"}});
   }
   RunLog(path).append(step(2, 2.25));
-  EXPECT_EQ(readAll(path),
+  EXPECT_EQ(test::readFile(path),
             "{\"kind\":\"step\",\"step\":1,\"loss\":2.5}\n{\"kind\":\"eval\",\"step\":1,\"val_loss\":null,\"name\":\"\xef\xbf\xbd\"}\n"
             "{\"kind\":\"step\",\"step\":2,\"loss\":2.25}\n");
 }
 
 TEST(RunLog, ATornLineSpoilsNoOther) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   const std::string path = folder.write("log.jsonl", "{\"kind\":\"step\",\"step\":1,\"loss\":2.5}\n{\"kind\":\"step\",\"st");
   RunLog(path).append(step(2, 2.25));
   const RunCurves curves = readRunLog(path);
@@ -40,7 +41,7 @@ TEST(RunLog, ATornLineSpoilsNoOther) {
 }
 
 TEST(RunLog, AResumedRunReplacesWhatItDoesAgain) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   const std::string path = folder.path("log.jsonl");
   RunLog log(path);
   log.append({{"kind", "config"}, {"run", "first"}, {"start_step", 0}});
@@ -57,11 +58,11 @@ TEST(RunLog, AResumedRunReplacesWhatItDoesAgain) {
 }
 
 TEST(RunLog, WhatIsNoLogIsASentence) {
-  const TempFolder folder;
-  EXPECT_THAT(sentenceOf([&] { readRunLog(folder.path("none")); }), HasSubstr("cannot read the log"));
-  EXPECT_THAT(sentenceOf([&] { readRunLog(folder.path()); }), HasSubstr("cannot read the log"));
-  EXPECT_THAT(sentenceOf([&] { readRunLog(folder.write("a", "hello\n[1,2]\n{\"kind\":5}\n")); }), HasSubstr("holds no step"));
-  EXPECT_THAT(sentenceOf([&] { RunLog log(folder.path("no/log")); }), HasSubstr("cannot write the log"));
+  const test::TemporaryFolder folder;
+  EXPECT_THAT(test::sentenceOf([&] { readRunLog(folder.path("none")); }), HasSubstr("cannot read the log"));
+  EXPECT_THAT(test::sentenceOf([&] { readRunLog(folder.path()); }), HasSubstr("cannot read the log"));
+  EXPECT_THAT(test::sentenceOf([&] { readRunLog(folder.write("a", "hello\n[1,2]\n{\"kind\":5}\n")); }), HasSubstr("holds no step"));
+  EXPECT_THAT(test::sentenceOf([&] { RunLog log(folder.path("no/log")); }), HasSubstr("cannot write the log"));
 }
 
 }  // namespace

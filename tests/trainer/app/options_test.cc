@@ -4,7 +4,7 @@
 #include "app/progress.hpp"
 #include "app/train_options.hpp"
 #include "model/error.hpp"
-#include "temp_folder.hpp"
+#include "support/sentence.hpp"
 
 namespace qccl::train {
 namespace {
@@ -34,28 +34,66 @@ TEST(TrainOptions, TheShapeFollowsFromTheFlags) {
   EXPECT_TRUE(config.tied);
   config.validate();
   options.heads = 5;
-  EXPECT_THAT(sentenceOf([&] { modelFromFlags(options, 500); }), HasSubstr("--hidden 96 is not a multiple of --heads 5"));
+  EXPECT_THAT(test::sentenceOf([&] { modelFromFlags(options, 500); }), HasSubstr("--hidden 96 is not a multiple of --heads 5"));
 }
 
 TEST(TrainOptions, ContradictionsAreSentences) {
   TrainOptions options;
-  EXPECT_THAT(sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--steps or --tokens"));
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--steps or --tokens"));
   options.steps = 1;
-  EXPECT_EQ(sentenceOf([&] { checkTrainOptions(options); }), "");
+  EXPECT_EQ(test::sentenceOf([&] { checkTrainOptions(options); }), "");
   options.block = 100;
-  EXPECT_THAT(sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--block 100"));
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--block 100"));
   options.block = 256;
   options.minLr = 1;
-  EXPECT_THAT(sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--min-lr 1 is above"));
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--min-lr 1 is above"));
   options.minLr = 0;
   options.comm = "none";
   options.ranks = 2;
-  EXPECT_THAT(sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--comm none is for one rank"));
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--comm none is for one rank"));
   options.comm = "exact";
   options.saveGradients = "10,2x";
-  EXPECT_THAT(sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--save-gradients 10,2x: \"2x\" is not a step"));
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--save-gradients 10,2x: \"2x\" is not a step"));
   options.saveGradients = "10,2";
-  EXPECT_EQ(sentenceOf([&] { checkTrainOptions(options); }), "");
+  EXPECT_EQ(test::sentenceOf([&] { checkTrainOptions(options); }), "");
+  options.gradStore = "int8";
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--save-gradients writes gradients in FP32"));
+  options.saveGradients = "";
+  EXPECT_EQ(test::sentenceOf([&] { checkTrainOptions(options); }), "");
+  options.comm = "int4-ring";
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }),
+              HasSubstr("--grad-store int8 and --comm int4-ring do not fit together"));
+  options.comm = "int8-ring";
+  EXPECT_EQ(test::sentenceOf([&] { checkTrainOptions(options); }), "");
+  options.errorFeedback = true;
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--error-feedback is for gradients that lie in FP32"));
+  options.gradStore = "fp32";
+  EXPECT_EQ(test::sentenceOf([&] { checkTrainOptions(options); }), "");
+  options.comm = "exact";
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--error-feedback"));
+  options.errorFeedback = false;
+  options.gradStore = "int7";
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("'int7' is no format to keep gradients in"));
+  options.gradStore = "bf16";
+  options.commScale = "fp8";
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }),
+              HasSubstr("--comm-scale fp8 is not known; give float32, bfloat16 or e8m0"));
+  options.commScale = "e8m0";
+  options.gradRounding = "up";
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }),
+              HasSubstr("--grad-rounding up is not known; give nearest or stochastic"));
+}
+
+TEST(TrainOptions, GradientsTravelAsTheyAreKept) {
+  TrainOptions options;
+  EXPECT_EQ(commModeOf(options, 1).name, "none");
+  EXPECT_EQ(commModeOf(options, 2).name, "exact");
+  options.gradStore = "int6";
+  EXPECT_EQ(commModeOf(options, 1).name, "none");
+  EXPECT_EQ(commModeOf(options, 2).name, "int6");
+  EXPECT_NE(storeOptionsOf(options, 0).seed, storeOptionsOf(options, 1).seed);
+  options.comm = "exact-ring";
+  EXPECT_EQ(commModeOf(options, 2).name, "exact-ring");
 }
 
 TEST(Progress, NumbersAreShort) {

@@ -6,7 +6,8 @@
 #include <unistd.h>
 
 #include "app/gnuplot.hpp"
-#include "temp_folder.hpp"
+#include "support/sentence.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace qccl::train {
 namespace {
@@ -57,11 +58,11 @@ TEST(Plot, NamesCannotLeaveTheirQuotes) {
 
 TEST(Plot, WritesAPicture) {
   if (!haveGnuplot()) GTEST_SKIP() << "gnuplot is not installed";
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   auto runs = twoRuns();
   runs[1].name = "int8 'quoted' \"twice\" {/Symbol a} $(id) \\ \xc3\xa4";
   plotRuns(runs, folder.path("it's.png"), {.title = "Title with 'quotes'"});
-  EXPECT_EQ(readAll(folder.path("it's.png")).substr(0, 8), "\x89PNG\r\n\x1a\n");
+  EXPECT_EQ(test::readFile(folder.path("it's.png")).substr(0, 8), "\x89PNG\r\n\x1a\n");
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
   // One run without validation, too.
   runs.resize(1);
@@ -72,18 +73,18 @@ TEST(Plot, WritesAPicture) {
 
 TEST(Plot, FailuresAreSentences) {
   if (!haveGnuplot()) GTEST_SKIP() << "gnuplot is not installed";
-  const TempFolder folder;
-  EXPECT_THAT(sentenceOf([&] { plotRuns(twoRuns(), folder.path("no/x.png"), {}); }), HasSubstr("gnuplot"));
-  EXPECT_THAT(sentenceOf([&] { runGnuplot("this is not gnuplot\n"); }), HasSubstr("gnuplot failed: "));
+  const test::TemporaryFolder folder;
+  EXPECT_THAT(test::sentenceOf([&] { plotRuns(twoRuns(), folder.path("no/x.png"), {}); }), HasSubstr("gnuplot"));
+  EXPECT_THAT(test::sentenceOf([&] { runGnuplot("this is not gnuplot\n"); }), HasSubstr("gnuplot failed: "));
   // More than a pipe holds, to a gnuplot that has ended already.
-  EXPECT_THAT(sentenceOf([&] { runGnuplot("nonsense\n" + std::string(1 << 20, '#') + "\n"); }), HasSubstr("gnuplot failed: "));
+  EXPECT_THAT(test::sentenceOf([&] { runGnuplot("nonsense\n" + std::string(1 << 20, '#') + "\n"); }), HasSubstr("gnuplot failed: "));
 }
 
 TEST(Plot, AMissingGnuplotIsASentence) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   const std::string path = ::getenv("PATH");
   ::setenv("PATH", folder.path().c_str(), 1);
-  const std::string sentence = sentenceOf([&] { runGnuplot(""); });
+  const std::string sentence = test::sentenceOf([&] { runGnuplot(""); });
   ::setenv("PATH", path.c_str(), 1);
   EXPECT_THAT(sentence, HasSubstr("gnuplot was not found; install it"));
 }

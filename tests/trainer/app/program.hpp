@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "temp_folder.hpp"
+#include "support/temporary_folder.hpp"
 
 extern char** environ;
 
@@ -27,7 +27,7 @@ struct Ended {
 class Program {
  public:
   // Output goes to a file in `folder`.
-  Program(const TempFolder& folder, const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {})
+  Program(const test::TemporaryFolder& folder, const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {})
       : outputPath_(folder.path(".output-" + std::to_string(::getpid()) + "-" + std::to_string(count()++))) {
     std::vector<std::string> words = {QCCL_TRAIN_PROGRAM};
     words.insert(words.end(), arguments.begin(), arguments.end());
@@ -57,7 +57,7 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  std::string output() const { return readAll(outputPath_); }
+  std::string output() const { return test::readFile(outputPath_); }
   void send(int signal) const { ::kill(pid_, signal); }
 
   // True once the output holds `text`; false after `seconds`.
@@ -85,7 +85,7 @@ class Program {
   pid_t pid_ = -1;
 };
 
-inline Ended runProgram(const TempFolder& folder, const std::vector<std::string>& arguments,
+inline Ended runProgram(const test::TemporaryFolder& folder, const std::vector<std::string>& arguments,
                         const std::vector<std::string>& environment = {}) {
   return Program(folder, arguments, environment).wait();
 }
@@ -114,12 +114,12 @@ class ProgramTestData {
     const Ended ended = runProgram(folder_, {"prepare", "--out", data(), "--vocab", "400", "--val-fraction", "0.1", folder_.path("text")});
     if (ended.code != 0) throw std::runtime_error("prepare failed: " + ended.output);
   }
-  const TempFolder& folder() const { return folder_; }
+  const test::TemporaryFolder& folder() const { return folder_; }
   std::string data() const { return folder_.path("data"); }
   std::string path(const std::string& name) const { return folder_.path(name); }
 
  private:
-  TempFolder folder_;
+  test::TemporaryFolder folder_;
 };
 
 }  // namespace qccl::train

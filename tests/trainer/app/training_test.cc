@@ -34,7 +34,7 @@ class Training : public testing::Test {
   }
   static std::vector<nlohmann::json> log(const std::string& out, const std::string& kind) {
     std::vector<nlohmann::json> records;
-    std::istringstream text(readAll(shared_->path(out + "/log.jsonl")));
+    std::istringstream text(test::readFile(shared_->path(out + "/log.jsonl")));
     for (std::string line; std::getline(text, line);) {
       const auto record = nlohmann::json::parse(line);
       if (record.at("kind") == kind) records.push_back(record);
@@ -50,7 +50,7 @@ class Training : public testing::Test {
   static std::string weights(const std::string& out, int step) {
     char name[32];
     std::snprintf(name, sizeof(name), "step-%08d", step);
-    const std::string text = readAll(shared_->path(out + "/checkpoints/" + name + "/model.safetensors"));
+    const std::string text = test::readFile(shared_->path(out + "/checkpoints/" + name + "/model.safetensors"));
     EXPECT_FALSE(text.empty());
     return text;
   }
@@ -101,6 +101,60 @@ TEST_F(Training, QuantizedRunsStayCloseToExactWithIdenticalReplicas) {
   }
 }
 
+// Also with a compare of all ranks' weights after every step.
+TEST_F(Training, APackedStoreTrainsCloseToExactInLessMemory) {
+  const std::vector<std::string> common = {"--steps", "100", "--batch", "2", "--grad-accum", "2", "--ranks", "2"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), common.begin(), common.end());
+    return more;
+  };
+  train("plain", with({"--comm", "exact"}));
+  const double exact = valLoss("plain");
+  const auto plain = log("plain", "done").back();
+  struct Case {
+    const char *out, *store, *comm;
+    double wire;  // at most, of exact
+  };
+  for (const Case& c : {Case{"store-int8", "int8", "", 0.26}, Case{"store-int8-ring", "int8", "int8-ring", 0.26},
+                        Case{"store-int8-exact", "int8", "exact", 1.0}, Case{"store-bf16", "bf16", "bf16-twoshot", 0.51}}) {
+    std::vector<std::string> flags = with({"--grad-store", c.store, "--grad-rounding", "stochastic"});
+    if (*c.comm != 0) flags.insert(flags.end(), {"--comm", c.comm});
+    train(c.out, flags);
+    EXPECT_NEAR(valLoss(c.out), exact, kQuantizedTolerance * exact) << c.out;
+    EXPECT_NE(losses(c.out), losses("plain")) << c.out << " did not quantize";
+    const auto done = log(c.out, "done").back();
+    EXPECT_LE(done.at("wire_bytes_per_step").get<double>(), c.wire * plain.at("wire_bytes_per_step").get<double>()) << c.out;
+    // Exact gradients are in FP32 from the all-reduce to the optimizer.
+    const double most = c.comm == std::string("exact") ? 1.3 : 1.0;
+    EXPECT_LT(done.at("gradient_bytes").get<double>(), most * plain.at("gradient_bytes").get<double>()) << c.out;
+    EXPECT_EQ(log(c.out, "config").back().at("grad_store"), c.store);
+  }
+  EXPECT_EQ(log("store-int8", "config").back().at("comm"), "int8");
+}
+
+TEST_F(Training, EveryKindOfCodecTrains) {
+  const auto flags = [](const std::string& comm) {
+    return std::vector<std::string>{"--steps", "8", "--batch", "4", "--ranks", "2", "--comm", comm};
+  };
+  train("fp32", flags("exact"));
+  int number = 0;
+  for (std::vector<std::string> more : std::vector<std::vector<std::string>>{{"int4-twoshot"},
+                                                                             {"int4-twoshot", "--error-feedback"},
+                                                                             {"int4-twoshot", "--comm-rounding", "stochastic"},
+                                                                             {"int4-twoshot", "--comm-scale", "e8m0"},
+                                                                             {"fp8e4m3-oneshot"},
+                                                                             {"bf16-ring"}}) {
+    std::vector<std::string> all = flags(more.front());
+    all.insert(all.end(), more.begin() + 1, more.end());
+    const std::string out = "codec" + std::to_string(number++);
+    train(out, all);
+    EXPECT_LT(losses(out).back(), losses(out).front()) << testing::PrintToString(more);
+    for (int other = 0; other < number - 1; ++other)
+      EXPECT_NE(losses(out), losses("codec" + std::to_string(other))) << testing::PrintToString(more);
+    EXPECT_NE(losses(out), losses("fp32"));
+  }
+}
+
 TEST_F(Training, TheSameCommandGivesTheSameBits) {
   const std::vector<std::string> flags = {"--steps", "10", "--batch", "4", "--ranks", "2", "--comm", "int8-ring"};
   train("bits1", flags);
@@ -116,7 +170,7 @@ TEST_F(Training, AResumedRunHasTheBitsOfOneThatWasNotInterrupted) {
   train("parts", common);
   // As after a crash between the two checkpoints, with the log torn.
   std::filesystem::remove_all(shared_->path("parts/checkpoints/step-00000016"));
-  const std::string text = readAll(shared_->path("parts/log.jsonl"));
+  const std::string text = test::readFile(shared_->path("parts/log.jsonl"));
   std::ofstream(shared_->path("parts/log.jsonl"), std::ios::trunc) << text.substr(0, text.find("\"step\":12,") + 5) << "\n";
   std::vector<std::string> again = common;
   again.push_back("--resume");
@@ -124,12 +178,25 @@ TEST_F(Training, AResumedRunHasTheBitsOfOneThatWasNotInterrupted) {
   ASSERT_EQ(ended.code, 0) << ended.output;
   EXPECT_THAT(ended.output, HasSubstr("step-00000008"));
   EXPECT_EQ(weights("parts", 16), weights("whole", 16));
-  EXPECT_EQ(readAll(shared_->path("parts/checkpoints/step-00000016/optimizer.safetensors")),
-            readAll(shared_->path("whole/checkpoints/step-00000016/optimizer.safetensors")));
+  EXPECT_EQ(test::readFile(shared_->path("parts/checkpoints/step-00000016/optimizer.safetensors")),
+            test::readFile(shared_->path("whole/checkpoints/step-00000016/optimizer.safetensors")));
   // Resuming a complete run trains nothing.
   const Ended complete = runProgram(shared_->folder(), arguments("parts", again));
   EXPECT_EQ(complete.code, 0) << complete.output;
   EXPECT_EQ(weights("parts", 16), weights("whole", 16));
+}
+
+// What the store holds does not outlive a step, and its noise is numbered by the micro-batches of the whole run.
+TEST_F(Training, AResumedRunWithAPackedStoreHasTheSameBits) {
+  const std::vector<std::string> common = {"--steps",      "12",   "--batch",         "2",          "--grad-accum", "2", "--ranks", "2",
+                                           "--grad-store", "int8", "--grad-rounding", "stochastic", "--save-every", "6", "--keep",  "9"};
+  train("stored", common);
+  train("stored-parts", common);
+  std::filesystem::remove_all(shared_->path("stored-parts/checkpoints/step-00000012"));
+  std::vector<std::string> again = common;
+  again.push_back("--resume");
+  train("stored-parts", again);
+  EXPECT_EQ(weights("stored-parts", 12), weights("stored", 12));
 }
 
 TEST_F(Training, ARunContinuesAtAnotherNumberOfRanks) {
@@ -195,7 +262,7 @@ TEST_F(Training, AKilledRankEndsTheRunWithASentence) {
   ASSERT_TRUE(program.waitFor("step      3/100000", 60)) << program.output();
   pid_t victim = 0;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    const std::string environment = readAll(entry.path().string() + "/environ");
+    const std::string environment = test::readFile(entry.path().string() + "/environ");
     if (environment.find("QCCL_TRAIN_TEST_MARK=" + shared_->path("killed")) == std::string::npos) continue;
     if (environment.find("QCCL_LAUNCH_RANK=1") != std::string::npos)
       victim = static_cast<pid_t>(std::stol(entry.path().filename().string()));

@@ -6,7 +6,8 @@
 #include "data/bpe_trainer.hpp"
 #include "data/pretokenizer.hpp"
 #include "data/tokenizer.hpp"
-#include "temp_folder.hpp"
+#include "support/sentence.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace qccl::train {
 namespace {
@@ -100,7 +101,7 @@ TEST(BpeTrainer, DependsOnTheTextsAlone) {
 }
 
 TEST(BpeTrainer, RefusesVocabulariesThatCannotBe) {
-  EXPECT_THAT(sentenceOf([] { learn("text", 256); }), HasSubstr("256 bytes"));
+  EXPECT_THAT(test::sentenceOf([] { learn("text", 256); }), HasSubstr("256 bytes"));
   EXPECT_EQ(learn("text", 257).merges().size(), 0u);
 }
 
@@ -172,11 +173,11 @@ TEST(Tokenizer, TextCannotSpellTheSeparator) {
   const Tokenizer tokenizer = learn(std::string(kEndOfText) + kEndOfText + kEndOfText, 300);
   EXPECT_THAT(tokenizer.encode(kEndOfText), testing::Not(testing::Contains(tokenizer.endOfText())));
   EXPECT_EQ(tokenizer.decode({tokenizer.endOfText()}), kEndOfText);
-  EXPECT_THAT(sentenceOf([&] { tokenizer.decode({100000}); }), HasSubstr("outside the vocabulary"));
+  EXPECT_THAT(test::sentenceOf([&] { tokenizer.decode({100000}); }), HasSubstr("outside the vocabulary"));
 }
 
 TEST(TokenizerFile, ReadsBackWhatItWrote) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   const Tokenizer tokenizer = learn(sampleText(), 400);
   tokenizer.save(folder.path("tokenizer.json"));
   const Tokenizer loaded = Tokenizer::load(folder.path("tokenizer.json"));
@@ -187,27 +188,27 @@ TEST(TokenizerFile, ReadsBackWhatItWrote) {
 }
 
 TEST(TokenizerFile, SaysWhatIsWrong) {
-  const TempFolder folder;
-  EXPECT_THAT(sentenceOf([&] { Tokenizer::load(folder.path("none.json")); }), HasSubstr("cannot read the tokenizer"));
-  EXPECT_THAT(sentenceOf([&] { Tokenizer::load(folder.write("a.json", "{")); }), HasSubstr("is not a byte-level BPE tokenizer.json"));
-  EXPECT_THAT(sentenceOf([&] { Tokenizer::load(folder.write("b.json", R"({"model":{"type":"Unigram"}})")); }),
+  const test::TemporaryFolder folder;
+  EXPECT_THAT(test::sentenceOf([&] { Tokenizer::load(folder.path("none.json")); }), HasSubstr("cannot read the tokenizer"));
+  EXPECT_THAT(test::sentenceOf([&] { Tokenizer::load(folder.write("a.json", "{")); }), HasSubstr("is not a byte-level BPE tokenizer.json"));
+  EXPECT_THAT(test::sentenceOf([&] { Tokenizer::load(folder.write("b.json", R"({"model":{"type":"Unigram"}})")); }),
               HasSubstr("only byte-level"));
   learn(sampleText(), 300).save(folder.path("c.json"));
-  const std::string good = readAll(folder.path("c.json"));
+  const std::string good = test::readFile(folder.path("c.json"));
   const auto damaged = [&](const std::string& from, const std::string& to) {
     std::string text = good;
     const std::size_t at = text.find(from);
     EXPECT_NE(at, std::string::npos) << from;
     return folder.write("d.json", text.replace(at, from.size(), to));
   };
-  EXPECT_THAT(sentenceOf([&] { Tokenizer::load(damaged(" ?[0-9]+", "[0-9]")); }), HasSubstr("another rule"));
-  EXPECT_THAT(sentenceOf([&] { Tokenizer::load(damaged("\"A\": 65", "\"A\": 66")); }), HasSubstr("each once"));
-  EXPECT_THAT(sentenceOf([&] { Tokenizer::load(damaged("\"A\": 65", "\"AA\": 65")); }), HasSubstr("no token for the single byte 65"));
+  EXPECT_THAT(test::sentenceOf([&] { Tokenizer::load(damaged(" ?[0-9]+", "[0-9]")); }), HasSubstr("another rule"));
+  EXPECT_THAT(test::sentenceOf([&] { Tokenizer::load(damaged("\"A\": 65", "\"A\": 66")); }), HasSubstr("each once"));
+  EXPECT_THAT(test::sentenceOf([&] { Tokenizer::load(damaged("\"A\": 65", "\"AA\": 65")); }), HasSubstr("no token for the single byte 65"));
   // The first merge of the list, whatever it is.
   const std::size_t begin = good.find('"', good.find("\"merges\": [") + 11);
   const std::string merge = good.substr(begin, good.find('"', begin + 1) + 1 - begin);
-  EXPECT_THAT(sentenceOf([&] { Tokenizer::load(damaged(merge, "\"t zz\"")); }), HasSubstr("not in the vocabulary"));
-  EXPECT_THAT(sentenceOf([&] { Tokenizer::load(damaged(merge, "\"tzz\"")); }), HasSubstr("no blank"));
+  EXPECT_THAT(test::sentenceOf([&] { Tokenizer::load(damaged(merge, "\"t zz\"")); }), HasSubstr("not in the vocabulary"));
+  EXPECT_THAT(test::sentenceOf([&] { Tokenizer::load(damaged(merge, "\"tzz\"")); }), HasSubstr("no blank"));
 }
 
 }  // namespace

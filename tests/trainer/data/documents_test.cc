@@ -4,7 +4,8 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
-#include "temp_folder.hpp"
+#include "support/sentence.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace qccl::train {
 namespace {
@@ -19,7 +20,7 @@ std::vector<std::string> read(const std::vector<std::string>& paths, DocumentOpt
   return texts;
 }
 
-std::string gzip(const TempFolder& folder, const std::string& name, const std::string& text) {
+std::string gzip(const test::TemporaryFolder& folder, const std::string& name, const std::string& text) {
   gzFile file = ::gzopen(folder.path(name).c_str(), "wb");
   ::gzwrite(file, text.data(), static_cast<unsigned>(text.size()));
   ::gzclose(file);
@@ -27,7 +28,7 @@ std::string gzip(const TempFolder& folder, const std::string& name, const std::s
 }
 
 TEST(Documents, FoldersAreReadByNameAndDepth) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   folder.write("b.txt", "second");
   folder.write("a/z.txt", "first");
   folder.write("c.txt", "third");
@@ -43,22 +44,22 @@ TEST(Documents, FoldersAreReadByNameAndDepth) {
 }
 
 TEST(Documents, GzipIsDecompressedAndBinaryLeftOut) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   gzip(folder, "a.gz", "compressed text");
   folder.write("b.bin", std::string("text\0more", 9));
   folder.write("c.bin", std::string("\x01\x02\x03\x04", 4));
-  const std::string whole = readAll(gzip(folder, "d.gz", std::string(5000, 'x') + "no repetition 0123456789"));
+  const std::string whole = test::readFile(gzip(folder, "d.gz", std::string(5000, 'x') + "no repetition 0123456789"));
   folder.write("d.gz", whole.substr(0, whole.size() - 9));
   DocumentCounts counts;
   EXPECT_THAT(read({folder.path()}, {}, &counts).front(), "compressed text");
   EXPECT_EQ(counts.binary, 2u);
   EXPECT_EQ(counts.unreadable, 1u);
-  EXPECT_THAT(sentenceOf([&] { read({folder.path("b.bin")}); }), HasSubstr("is not text"));
-  EXPECT_THAT(sentenceOf([&] { read({folder.path("d.gz")}); }), HasSubstr("cannot read"));
+  EXPECT_THAT(test::sentenceOf([&] { read({folder.path("b.bin")}); }), HasSubstr("is not text"));
+  EXPECT_THAT(test::sentenceOf([&] { read({folder.path("d.gz")}); }), HasSubstr("cannot read"));
 }
 
 TEST(Documents, JsonlHasADocumentALine) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   const std::string lines = "{\"text\": \"one\\ntwo\", \"id\": 1}\n\n{\"text\": \"\"}\n{\"text\": \"three\"}";
   EXPECT_THAT(read({folder.write("a.jsonl", lines)}), ElementsAre("one\ntwo", "three"));
   EXPECT_THAT(read({gzip(folder, "b.jsonl.gz", lines)}), ElementsAre("one\ntwo", "three"));
@@ -69,16 +70,16 @@ TEST(Documents, JsonlHasADocumentALine) {
 }
 
 TEST(Documents, BadJsonlIsASentenceWithTheLine) {
-  const TempFolder folder;
-  EXPECT_THAT(sentenceOf([&] { read({folder.write("a.jsonl", "{\"text\": \"x\"}\nnot json\n")}); }),
+  const test::TemporaryFolder folder;
+  EXPECT_THAT(test::sentenceOf([&] { read({folder.write("a.jsonl", "{\"text\": \"x\"}\nnot json\n")}); }),
               HasSubstr("a.jsonl:2: not a line of JSON"));
-  EXPECT_THAT(sentenceOf([&] { read({folder.write("b.jsonl", "{\"body\": \"x\"}\n")}); }), HasSubstr("b.jsonl:1: not an object"));
-  EXPECT_THAT(sentenceOf([&] { read({folder.write("c.jsonl", "[1]\n")}); }), HasSubstr("c.jsonl:1: not an object"));
-  EXPECT_THAT(sentenceOf([&] { read({folder.write("d.jsonl", "{\"text\": 5}\n")}); }), HasSubstr("string \"text\""));
+  EXPECT_THAT(test::sentenceOf([&] { read({folder.write("b.jsonl", "{\"body\": \"x\"}\n")}); }), HasSubstr("b.jsonl:1: not an object"));
+  EXPECT_THAT(test::sentenceOf([&] { read({folder.write("c.jsonl", "[1]\n")}); }), HasSubstr("c.jsonl:1: not an object"));
+  EXPECT_THAT(test::sentenceOf([&] { read({folder.write("d.jsonl", "{\"text\": 5}\n")}); }), HasSubstr("string \"text\""));
 }
 
 TEST(Documents, LongTextsAreCutAtLinesAndNothingIsLost) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   std::string text;
   for (int i = 0; i < 400; ++i) text += "line " + std::to_string(i) + "\n";
   const auto parts = read({folder.write("a.txt", text)}, {.maxDocumentBytes = 256});
@@ -93,7 +94,7 @@ TEST(Documents, LongTextsAreCutAtLinesAndNothingIsLost) {
 }
 
 TEST(Documents, LinesLongerThanTheLimitAreCutBetweenCharacters) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   std::string text = "x";
   for (int i = 0; i < 300; ++i) text += "\xe2\x82\xac";  // three bytes each
   const auto parts = read({folder.write("a.txt", text)}, {.maxDocumentBytes = 100});
@@ -111,13 +112,13 @@ TEST(Documents, LinesLongerThanTheLimitAreCutBetweenCharacters) {
 }
 
 TEST(Documents, MissingPathsAndFailingUsersAreReported) {
-  const TempFolder folder;
-  EXPECT_THAT(sentenceOf([&] { read({folder.path("nothing")}); }), HasSubstr("there is no file or folder"));
-  EXPECT_THAT(sentenceOf([&] { read({"/dev/null"}); }), HasSubstr("neither a regular file nor a folder"));
+  const test::TemporaryFolder folder;
+  EXPECT_THAT(test::sentenceOf([&] { read({folder.path("nothing")}); }), HasSubstr("there is no file or folder"));
+  EXPECT_THAT(test::sentenceOf([&] { read({"/dev/null"}); }), HasSubstr("neither a regular file nor a folder"));
   folder.write("f/a.txt", "text");
-  EXPECT_THAT(
-      sentenceOf([&] { DocumentReader({folder.path("f")}).forEach([](std::string_view) { throw std::runtime_error("full disk"); }); }),
-      HasSubstr("full disk"));
+  EXPECT_THAT(test::sentenceOf(
+                  [&] { DocumentReader({folder.path("f")}).forEach([](std::string_view) { throw std::runtime_error("full disk"); }); }),
+              HasSubstr("full disk"));
 }
 
 }  // namespace

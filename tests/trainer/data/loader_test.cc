@@ -7,7 +7,8 @@
 
 #include "data/bpe_trainer.hpp"
 #include "data/permutation.hpp"
-#include "temp_folder.hpp"
+#include "support/sentence.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace qccl::train {
 namespace {
@@ -25,7 +26,7 @@ class LoaderTest : public testing::Test {
     writer.finish();
     return folder_.path("t.bin");
   }
-  TempFolder folder_;
+  test::TemporaryFolder folder_;
 };
 
 TEST(Permutation, IsABijectionForEverySize) {
@@ -135,7 +136,7 @@ TEST_F(LoaderTest, EvaluationReadsTheFileInOrderAndStopsAtItsEnd) {
 
 TEST_F(LoaderTest, TooFewTokensIsASentence) {
   const TokenFile file(write(10));
-  EXPECT_THAT(sentenceOf([&] { Loader(file, 10, 1, 0, 1, {}); }), HasSubstr("too few for one sequence of 10"));
+  EXPECT_THAT(test::sentenceOf([&] { Loader(file, 10, 1, 0, 1, {}); }), HasSubstr("too few for one sequence of 10"));
 }
 
 }  // namespace

@@ -6,7 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "temp_folder.hpp"
+#include "support/sentence.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace qccl::train {
 namespace {
@@ -51,7 +52,7 @@ class PrepareTest : public testing::Test {
     return texts;
   }
 
-  TempFolder folder_;
+  test::TemporaryFolder folder_;
   PrepareOptions options_;
 };
 
@@ -66,9 +67,9 @@ TEST_F(PrepareTest, EveryDocumentIsOnExactlyOneSideOnce) {
   EXPECT_LT(val.size(), 60u);
   std::multiset<std::string> together = train;
   together.insert(val.begin(), val.end());
-  for (int i = 0; i < 200; ++i) EXPECT_EQ(together.count(readAll(folder_.path("in/" + std::to_string(i) + ".txt"))), 1u);
+  for (int i = 0; i < 200; ++i) EXPECT_EQ(together.count(test::readFile(folder_.path("in/" + std::to_string(i) + ".txt"))), 1u);
   EXPECT_EQ(result.train.documents, train.size());
-  EXPECT_EQ(result.train.textBytes + result.val.textBytes + 2 * readAll(folder_.path("in/7.txt")).size(), result.found.bytes);
+  EXPECT_EQ(result.train.textBytes + result.val.textBytes + 2 * test::readFile(folder_.path("in/7.txt")).size(), result.found.bytes);
 }
 
 TEST_F(PrepareTest, IsRepeatableByteForByte) {
@@ -77,11 +78,11 @@ TEST_F(PrepareTest, IsRepeatableByteForByte) {
   options_.outFolder = folder_.path("again");
   prepare(options_);
   for (const char* name : {"/train.bin", "/val.bin", "/tokenizer.json", "/manifest.json"}) {
-    EXPECT_EQ(readAll(first + name), readAll(options_.outFolder + name)) << name;
+    EXPECT_EQ(test::readFile(first + name), test::readFile(options_.outFolder + name)) << name;
   }
   options_.seed = 1;
   prepare(options_);
-  EXPECT_NE(readAll(first + "/val.bin"), readAll(options_.outFolder + "/val.bin"));
+  EXPECT_NE(test::readFile(first + "/val.bin"), test::readFile(options_.outFolder + "/val.bin"));
 }
 
 TEST_F(PrepareTest, MoreTextMovesNoDocumentToTheOtherSide) {
@@ -111,13 +112,13 @@ TEST_F(PrepareTest, TheTokenizerNeverSeesValidationTextAndCanBeGiven) {
   options_.outFolder = folder_.path("other");
   const PrepareResult second = prepare(options_);
   EXPECT_EQ(second.tokenizerBytes, 0u);
-  EXPECT_EQ(readAll(tokenizer), readAll(options_.outFolder + "/tokenizer.json"));
+  EXPECT_EQ(test::readFile(tokenizer), test::readFile(options_.outFolder + "/tokenizer.json"));
   EXPECT_EQ(first.train.checksum, second.train.checksum);
 }
 
 TEST_F(PrepareTest, TheManifestSaysWhatIsThere) {
   const PrepareResult result = prepare(options_);
-  const auto manifest = nlohmann::json::parse(readAll(options_.outFolder + "/manifest.json"));
+  const auto manifest = nlohmann::json::parse(test::readFile(options_.outFolder + "/manifest.json"));
   EXPECT_EQ(manifest.at("vocab"), result.vocab);
   EXPECT_EQ(manifest.at("train").at("tokens"), result.train.tokens);
   EXPECT_EQ(manifest.at("val").at("documents"), result.val.documents);
@@ -133,18 +134,18 @@ TEST_F(PrepareTest, FewDocumentsStillGiveBothSides) {
 
 TEST_F(PrepareTest, BadInputIsASentence) {
   options_.paths = {folder_.path("in/1.txt")};
-  EXPECT_THAT(sentenceOf([&] { prepare(options_); }), HasSubstr("at least two are needed"));
+  EXPECT_THAT(test::sentenceOf([&] { prepare(options_); }), HasSubstr("at least two are needed"));
   options_.paths = {};
-  EXPECT_THAT(sentenceOf([&] { prepare(options_); }), HasSubstr("name at least one"));
+  EXPECT_THAT(test::sentenceOf([&] { prepare(options_); }), HasSubstr("name at least one"));
   options_.paths = {folder_.path("in")};
   options_.valFraction = 1.0;
-  EXPECT_THAT(sentenceOf([&] { prepare(options_); }), HasSubstr("not in [0, 1)"));
+  EXPECT_THAT(test::sentenceOf([&] { prepare(options_); }), HasSubstr("not in [0, 1)"));
   options_.valFraction = 0.1;
   options_.vocab = 10;
-  EXPECT_THAT(sentenceOf([&] { prepare(options_); }), HasSubstr("a vocabulary of 10"));
+  EXPECT_THAT(test::sentenceOf([&] { prepare(options_); }), HasSubstr("a vocabulary of 10"));
   options_.vocab = 300;
   options_.outFolder = folder_.path("in/1.txt");
-  EXPECT_THAT(sentenceOf([&] { prepare(options_); }), HasSubstr("cannot make the folder"));
+  EXPECT_THAT(test::sentenceOf([&] { prepare(options_); }), HasSubstr("cannot make the folder"));
 }
 
 }  // namespace

@@ -4,7 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "data/bpe_trainer.hpp"
-#include "temp_folder.hpp"
+#include "support/sentence.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace qccl::train {
 namespace {
@@ -16,7 +17,7 @@ const Tokenizer& bytesOnly() {
   return kTokenizer;
 }
 
-std::string writeSample(const TempFolder& folder) {
+std::string writeSample(const test::TemporaryFolder& folder) {
   TokenFileWriter writer(folder.path("t.bin"), bytesOnly());
   writer.append({1, 2, 3, 256}, 3);
   writer.append({4, 255, 256}, 2);
@@ -25,7 +26,7 @@ std::string writeSample(const TempFolder& folder) {
 }
 
 TEST(TokenFile, ReadsWhatWasWritten) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   const TokenFile file(writeSample(folder));
   EXPECT_EQ(file.info().tokens, 7u);
   EXPECT_EQ(file.info().vocab, 257u);
@@ -36,11 +37,11 @@ TEST(TokenFile, ReadsWhatWasWritten) {
   std::vector<TokenId> ids(5);
   file.read(2, 5, ids.data());
   EXPECT_THAT(ids, testing::ElementsAre(3, 256, 4, 255, 256));
-  EXPECT_THAT(sentenceOf([&] { file.read(3, 5, ids.data()); }), HasSubstr("outside"));
+  EXPECT_THAT(test::sentenceOf([&] { file.read(3, 5, ids.data()); }), HasSubstr("outside"));
 }
 
 TEST(TokenFile, LargeVocabulariesTakeFourBytes) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   std::vector<std::string> tokens;
   for (int byte = 0; byte < 256; ++byte) tokens.emplace_back(1, static_cast<char>(byte));
   for (int i = 0; i < 70000; ++i) tokens.push_back("token" + std::to_string(i));
@@ -57,41 +58,41 @@ TEST(TokenFile, LargeVocabulariesTakeFourBytes) {
 }
 
 TEST(TokenFile, EveryDamagedByteIsDetected) {
-  const TempFolder folder;
-  const std::string good = readAll(writeSample(folder));
+  const test::TemporaryFolder folder;
+  const std::string good = test::readFile(writeSample(folder));
   ASSERT_EQ(good.size(), 64u + 14u);
   for (std::size_t at = 0; at < good.size(); ++at) {
     std::string bad = good;
     bad[at] = static_cast<char>(bad[at] ^ 0x20);
     const std::string path = folder.write("bad.bin", bad);
-    EXPECT_THAT(sentenceOf([&] { TokenFile file(path); }), HasSubstr("bad.bin")) << "byte " << at;
+    EXPECT_THAT(test::sentenceOf([&] { TokenFile file(path); }), HasSubstr("bad.bin")) << "byte " << at;
   }
   for (std::size_t size = 0; size < good.size(); ++size) {
     const std::string path = folder.write("short.bin", good.substr(0, size));
-    EXPECT_THAT(sentenceOf([&] { TokenFile file(path); }), HasSubstr("short.bin")) << size << " bytes";
+    EXPECT_THAT(test::sentenceOf([&] { TokenFile file(path); }), HasSubstr("short.bin")) << size << " bytes";
   }
   const std::string path = folder.write("long.bin", good + "x");
-  EXPECT_THAT(sentenceOf([&] { TokenFile file(path); }), HasSubstr("damaged"));
+  EXPECT_THAT(test::sentenceOf([&] { TokenFile file(path); }), HasSubstr("damaged"));
 }
 
 TEST(TokenFile, TokensOutsideTheVocabularyAreRefused) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   {
     TokenFileWriter writer(folder.path("t.bin"), bytesOnly());
     writer.append({5, 257}, 1);
     writer.finish();
   }
-  EXPECT_THAT(sentenceOf([&] { TokenFile file(folder.path("t.bin")); }), HasSubstr("token 257 outside"));
+  EXPECT_THAT(test::sentenceOf([&] { TokenFile file(folder.path("t.bin")); }), HasSubstr("token 257 outside"));
 }
 
 TEST(TokenFile, AnAbandonedWriterLeavesNothing) {
-  const TempFolder folder;
+  const test::TemporaryFolder folder;
   {
     TokenFileWriter writer(folder.path("t.bin"), bytesOnly());
     writer.append({1}, 1);
   }
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
-  EXPECT_THAT(sentenceOf([&] { TokenFileWriter writer(folder.path("no/t.bin"), bytesOnly()); }), HasSubstr("cannot write"));
+  EXPECT_THAT(test::sentenceOf([&] { TokenFileWriter writer(folder.path("no/t.bin"), bytesOnly()); }), HasSubstr("cannot write"));
 }
 
 }  // namespace

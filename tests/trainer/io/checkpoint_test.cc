@@ -10,35 +10,14 @@
 #include "model/cpu/cpu_ops.hpp"
 #include "model/error.hpp"
 #include "model/llama.hpp"
-#include "temporary_folder.hpp"
+#include "support/models.hpp"
+#include "support/sentence.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace qccl::train {
 namespace {
 
 using testing::HasSubstr;
-
-ModelConfig smallConfig(bool tied) {
-  ModelConfig config;
-  config.vocab = 23;
-  config.hidden = 12;
-  config.ffn = 10;
-  config.layers = 2;
-  config.heads = 2;
-  config.kvHeads = 1;
-  config.headDim = 4;
-  config.maxSeq = 16;
-  config.tied = tied;
-  return config;
-}
-
-std::string messageOf(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const TrainError& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 bool sameBits(std::span<const float> a, std::span<const float> b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
@@ -46,7 +25,7 @@ bool sameBits(std::span<const float> a, std::span<const float> b) {
 
 class Checkpoint : public testing::TestWithParam<bool> {
  protected:
-  Checkpoint() : ops_(makeCpuOps()), config_(smallConfig(GetParam())), parameters_(config_, *ops_), loaded_(config_, *ops_) {
+  Checkpoint() : ops_(makeCpuOps()), config_(test::smallModel(GetParam())), parameters_(config_, *ops_), loaded_(config_, *ops_) {
     parameters_.initialize(3);
   }
 
@@ -59,14 +38,14 @@ class Checkpoint : public testing::TestWithParam<bool> {
     optimizer.step(parameters_, 0.01);
   }
 
-  TemporaryFolder folder_;
+  test::TemporaryFolder folder_;
   std::unique_ptr<Ops> ops_;
   ModelConfig config_;
   Parameters parameters_, loaded_;
 };
 
 TEST_P(Checkpoint, ModelComesBackBitForBit) {
-  const std::string path = folder_.file("new/model");
+  const std::string path = folder_.path("new/model");
   saveModel(path, config_, parameters_);
   EXPECT_EQ(loadConfig(path), config_);
   loadModel(path, loaded_);
@@ -109,40 +88,40 @@ TEST_P(Checkpoint, ReadsWeightsInSeveralFiles) {
     shards[shard].push_back({p.name, p.shape, parameters_.value(p)});
     index["weight_map"][p.name] = "part-" + std::to_string(shard) + ".safetensors";
   }
-  for (const int shard : {0, 1}) writeSafetensors(folder_.file("part-" + std::to_string(shard) + ".safetensors"), shards[shard]);
-  spill(folder_.file("model.safetensors.index.json"), index.dump());
+  for (const int shard : {0, 1}) writeSafetensors(folder_.path("part-" + std::to_string(shard) + ".safetensors"), shards[shard]);
+  test::writeFile(folder_.path("model.safetensors.index.json"), index.dump());
   loadModel(folder_.path(), loaded_);
   EXPECT_TRUE(sameBits(loaded_.values(), parameters_.values()));
 
   index["weight_map"]["model.norm.weight"] = "../part-0.safetensors";
-  spill(folder_.file("model.safetensors.index.json"), index.dump());
-  EXPECT_THAT(messageOf([&] { loadModel(folder_.path(), loaded_); }), HasSubstr("not a file name"));
+  test::writeFile(folder_.path("model.safetensors.index.json"), index.dump());
+  EXPECT_THAT(test::sentenceOf([&] { loadModel(folder_.path(), loaded_); }), HasSubstr("not a file name"));
   index["weight_map"].erase("model.norm.weight");
-  spill(folder_.file("model.safetensors.index.json"), index.dump());
-  EXPECT_THAT(messageOf([&] { loadModel(folder_.path(), loaded_); }), HasSubstr("model.norm.weight"));
-  spill(folder_.file("model.safetensors.index.json"), "[]");
-  EXPECT_THAT(messageOf([&] { loadModel(folder_.path(), loaded_); }), HasSubstr("weight_map"));
+  test::writeFile(folder_.path("model.safetensors.index.json"), index.dump());
+  EXPECT_THAT(test::sentenceOf([&] { loadModel(folder_.path(), loaded_); }), HasSubstr("model.norm.weight"));
+  test::writeFile(folder_.path("model.safetensors.index.json"), "[]");
+  EXPECT_THAT(test::sentenceOf([&] { loadModel(folder_.path(), loaded_); }), HasSubstr("weight_map"));
 }
 
 TEST_P(Checkpoint, RefusesAnotherModelsWeights) {
-  EXPECT_THAT(messageOf([&] { loadModel(folder_.path(), loaded_); }), HasSubstr("model.safetensors"));
-  EXPECT_THAT(messageOf([&] { loadConfig(folder_.path()); }), HasSubstr("config.json"));
+  EXPECT_THAT(test::sentenceOf([&] { loadModel(folder_.path(), loaded_); }), HasSubstr("model.safetensors"));
+  EXPECT_THAT(test::sentenceOf([&] { loadConfig(folder_.path()); }), HasSubstr("config.json"));
   saveModel(folder_.path(), config_, parameters_);
   ModelConfig wider = config_;
-  wider.ffn = 11;
+  wider.ffn = 38;
   Parameters other(wider, *ops_);
-  EXPECT_THAT(messageOf([&] { loadModel(folder_.path(), other); }), HasSubstr("(12, 10); the model needs (12, 11)"));
+  EXPECT_THAT(test::sentenceOf([&] { loadModel(folder_.path(), other); }), HasSubstr("(24, 37); the model needs (24, 38)"));
   ModelConfig deeper = config_;
   deeper.layers = 3;
   Parameters more(deeper, *ops_);
-  EXPECT_THAT(messageOf([&] { loadModel(folder_.path(), more); }), HasSubstr("model.layers.2."));
+  EXPECT_THAT(test::sentenceOf([&] { loadModel(folder_.path(), more); }), HasSubstr("model.layers.2."));
 }
 
 TEST_P(Checkpoint, RefusesAnOptimizerWithoutItsSteps) {
   AdamW optimizer(parameters_, {});
   for (const char* steps : {"", "x", "12x", "-3"}) {
-    writeSafetensors(folder_.file("optimizer.safetensors"), {}, {{"steps", steps}});
-    EXPECT_THAT(messageOf([&] { loadOptimizer(folder_.path(), parameters_, optimizer); }), HasSubstr("how many steps")) << steps;
+    writeSafetensors(folder_.path("optimizer.safetensors"), {}, {{"steps", steps}});
+    EXPECT_THAT(test::sentenceOf([&] { loadOptimizer(folder_.path(), parameters_, optimizer); }), HasSubstr("how many steps")) << steps;
   }
 }
 

@@ -11,7 +11,7 @@
 #include "io/atomic_file.hpp"
 #include "model/error.hpp"
 #include "model/random.hpp"
-#include "temporary_folder.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace qccl::train {
 namespace {
@@ -31,9 +31,9 @@ class Safetensors : public testing::Test {
  protected:
   // The error of opening a file of these bytes, "" if it opens.
   std::string openError(const std::string& bytes) {
-    spill(folder_.file("x.safetensors"), bytes);
+    test::writeFile(folder_.path("x.safetensors"), bytes);
     try {
-      const SafetensorsFile file(folder_.file("x.safetensors"));
+      const SafetensorsFile file(folder_.path("x.safetensors"));
       // What opens must also be readable to the end.
       for (const auto& [name, info] : file.tensors()) {
         if (info.dtype != "F32") continue;
@@ -50,11 +50,11 @@ class Safetensors : public testing::Test {
     return openError(withLength(header, std::string(bufferBytes, 'x')));
   }
 
-  TemporaryFolder folder_;
+  test::TemporaryFolder folder_;
 };
 
 TEST_F(Safetensors, WhatIsWrittenIsRead) {
-  const std::string path = folder_.file("a.safetensors");
+  const std::string path = folder_.path("a.safetensors");
   writeSafetensors(path,
                    {{"full", {2, 3}, kValues, TensorType::kF32},
                     {"brain", {6}, kValues, TensorType::kBF16},
@@ -86,10 +86,10 @@ TEST_F(Safetensors, WhatIsWrittenIsRead) {
 }
 
 TEST_F(Safetensors, BytesAreThoseOfTheFormat) {
-  const std::string path = folder_.file("a.safetensors");
+  const std::string path = folder_.path("a.safetensors");
   writeSafetensors(path,
                    {{"b", {1}, std::span(kValues).first(1), TensorType::kF32}, {"a", {2}, std::span(kValues).first(2), TensorType::kBF16}});
-  const std::string bytes = slurp(path);
+  const std::string bytes = test::readFile(path);
   std::uint64_t length = 0;
   std::memcpy(&length, bytes.data(), 8);
   EXPECT_EQ(length % 8, 0U);
@@ -102,15 +102,15 @@ TEST_F(Safetensors, BytesAreThoseOfTheFormat) {
 TEST_F(Safetensors, ReadsLargeSixteenBitTensorsInPieces) {
   std::vector<float> values(200001);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 256) - 128.0F;
-  writeSafetensors(folder_.file("a.safetensors"), {{"t", {200001}, values, TensorType::kBF16}});
+  writeSafetensors(folder_.path("a.safetensors"), {{"t", {200001}, values, TensorType::kBF16}});
   std::vector<float> out(values.size());
-  SafetensorsFile(folder_.file("a.safetensors")).readF32("t", out);
+  SafetensorsFile(folder_.path("a.safetensors")).readF32("t", out);
   EXPECT_EQ(out, values);
 }
 
 TEST_F(Safetensors, OtherTypesAreListedButNotReadAsNumbers) {
   EXPECT_EQ(headerError(R"({"i":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}})"), "");
-  const SafetensorsFile file(folder_.file("x.safetensors"));
+  const SafetensorsFile file(folder_.path("x.safetensors"));
   std::vector<float> out(1);
   EXPECT_THROW(file.readF32("i", out), TrainError);
 }
@@ -173,9 +173,9 @@ TEST_F(Safetensors, RefusesHostileHeaders) {
 
 // Any file cut short, and files with bytes changed at random, open or are refused with a sentence; they never do anything else.
 TEST_F(Safetensors, SurvivesDamage) {
-  const std::string path = folder_.file("whole.safetensors");
+  const std::string path = folder_.path("whole.safetensors");
   writeSafetensors(path, {{"weight", {2, 3}, kValues, TensorType::kF32}, {"other", {6}, kValues, TensorType::kBF16}}, {{"format", "pt"}});
-  const std::string whole = slurp(path);
+  const std::string whole = test::readFile(path);
   EXPECT_EQ(openError(whole), "");
   for (std::size_t length = 0; length < whole.size(); ++length) EXPECT_NE(openError(whole.substr(0, length)), "") << length;
   EXPECT_NE(openError(whole + "x"), "");
@@ -193,31 +193,31 @@ TEST_F(Safetensors, SurvivesDamage) {
 }
 
 TEST_F(Safetensors, WritingRefusesWhatCannotBeRead) {
-  const std::string path = folder_.file("a.safetensors");
+  const std::string path = folder_.path("a.safetensors");
   EXPECT_THROW(writeSafetensors(path, {{"a", {5}, kValues}}), TrainError);
   EXPECT_THROW(writeSafetensors(path, {{"a", {6}, kValues}, {"a", {6}, kValues}}), TrainError);
   EXPECT_THROW(writeSafetensors(path, {{"__metadata__", {6}, kValues}}), TrainError);
-  EXPECT_EQ(folder_.entries(), 0U);
-  EXPECT_THROW(writeSafetensors(folder_.file("missing/a.safetensors"), {}), TrainError);
-  EXPECT_THROW(SafetensorsFile(folder_.file("missing")), TrainError);
-  EXPECT_THROW(SafetensorsFile(folder_.path().string()), TrainError);
+  EXPECT_EQ(folder_.contents().size(), 0U);
+  EXPECT_THROW(writeSafetensors(folder_.path("missing/a.safetensors"), {}), TrainError);
+  EXPECT_THROW(SafetensorsFile(folder_.path("missing")), TrainError);
+  EXPECT_THROW(SafetensorsFile(folder_.path()), TrainError);
 }
 
 TEST(AtomicFile, TheOldFileStaysUntilTheNewOneIsWhole) {
-  const TemporaryFolder folder;
-  const std::string path = folder.file("f");
+  const test::TemporaryFolder folder;
+  const std::string path = folder.path("f");
   writeFileAtomically(path, "old");
   {
     AtomicFile file(path);
     file.write("ne", 2);
-    EXPECT_EQ(slurp(path), "old");
-    EXPECT_EQ(folder.entries(), 2U);
+    EXPECT_EQ(test::readFile(path), "old");
+    EXPECT_EQ(folder.contents().size(), 2U);
   }
-  EXPECT_EQ(folder.entries(), 1U) << "an abandoned file was left behind";
-  EXPECT_EQ(slurp(path), "old");
+  EXPECT_EQ(folder.contents().size(), 1U) << "an abandoned file was left behind";
+  EXPECT_EQ(test::readFile(path), "old");
   writeFileAtomically(path, "new");
-  EXPECT_EQ(slurp(path), "new");
-  EXPECT_EQ(folder.entries(), 1U);
+  EXPECT_EQ(test::readFile(path), "new");
+  EXPECT_EQ(folder.contents().size(), 1U);
 }
 
 }  // namespace

@@ -10,23 +10,16 @@
 #include "formula.hpp"
 #include "model/error.hpp"
 #include "model/rope.hpp"
+#include "support/models.hpp"
+#include "support/sentence.hpp"
 
 namespace qccl::train {
 namespace {
 
 using testing::HasSubstr;
 
-std::string messageOf(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const TrainError& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
 TEST(ModelConfig, SurvivesItsOwnJson) {
-  ModelConfig config = formula::smallConfig(true);
+  ModelConfig config = test::smallModel(true);
   config.ropeTheta = 500000;
   config.normEps = 1e-6;
   config.bosToken = 1;
@@ -62,7 +55,7 @@ TEST(ModelConfig, ReadsBothSpellingsOfTheRope) {
 
 TEST(ModelConfig, RefusesWhatWouldComputeSomethingElse) {
   const auto refuse = [](const std::string& extra) {
-    return messageOf([&] { ModelConfig::fromJson(std::string(kMinimal) + extra + "}"); });
+    return test::sentenceOf([&] { ModelConfig::fromJson(std::string(kMinimal) + extra + "}"); });
   };
   EXPECT_THAT(refuse(R"(, "model_type": "qwen2")"), HasSubstr("qwen2"));
   EXPECT_THAT(refuse(R"(, "architectures": ["MistralForCausalLM"])"), HasSubstr("MistralForCausalLM"));
@@ -79,17 +72,17 @@ TEST(ModelConfig, RefusesWhatWouldComputeSomethingElse) {
   EXPECT_THAT(refuse(R"(, "tie_word_embeddings": 1)"), HasSubstr("tie_word_embeddings"));
   EXPECT_THAT(refuse(R"(, "max_position_embeddings": 1.5)"), HasSubstr("max_position_embeddings"));
   EXPECT_THAT(refuse(R"(, "max_position_embeddings": 18446744073709551615)"), HasSubstr("too large"));
-  EXPECT_THAT(messageOf([] { ModelConfig::fromJson(R"({"vocab_size": 5})"); }), HasSubstr("hidden_size"));
-  EXPECT_THAT(messageOf([] { ModelConfig::fromJson("[1]"); }), HasSubstr("object"));
-  EXPECT_THAT(messageOf([] { ModelConfig::fromJson("{"); }), HasSubstr("valid JSON"));
-  EXPECT_THAT(messageOf([] { ModelConfig::load("/nonexistent/config.json"); }), HasSubstr("/nonexistent/config.json"));
+  EXPECT_THAT(test::sentenceOf([] { ModelConfig::fromJson(R"({"vocab_size": 5})"); }), HasSubstr("hidden_size"));
+  EXPECT_THAT(test::sentenceOf([] { ModelConfig::fromJson("[1]"); }), HasSubstr("object"));
+  EXPECT_THAT(test::sentenceOf([] { ModelConfig::fromJson("{"); }), HasSubstr("valid JSON"));
+  EXPECT_THAT(test::sentenceOf([] { ModelConfig::load("/nonexistent/config.json"); }), HasSubstr("/nonexistent/config.json"));
 }
 
 TEST(ModelConfig, ValidatesEachSize) {
   for (std::int64_t ModelConfig::*field : {&ModelConfig::vocab, &ModelConfig::hidden, &ModelConfig::ffn, &ModelConfig::layers,
                                            &ModelConfig::heads, &ModelConfig::kvHeads, &ModelConfig::headDim, &ModelConfig::maxSeq}) {
     for (const std::int64_t value : {std::int64_t{0}, std::int64_t{-4}, std::int64_t{1} << 40}) {
-      ModelConfig config = formula::smallConfig();
+      ModelConfig config = test::smallModel();
       config.*field = value;
       EXPECT_THROW(config.validate(), TrainError) << value;
     }
@@ -121,7 +114,7 @@ TEST(ModelConfig, CountsParameters) {
 }
 
 TEST(Rope, FrequenciesFollowTheFormulas) {
-  ModelConfig config = formula::smallConfig();
+  ModelConfig config = test::smallModel();
   config.headDim = 16;
   const std::vector<float> plain = ropeFrequencies(config);
   ASSERT_EQ(plain.size(), 8U);

@@ -7,14 +7,14 @@
 #include "formula.hpp"
 #include "model/cpu/cpu_ops.hpp"
 #include "model/error.hpp"
+#include "support/models.hpp"
 
 namespace qccl::train {
 namespace {
 
 class DecoderTest : public testing::Test {
  protected:
-  DecoderTest()
-      : ops_(makeCpuOps()), config_(formula::smallConfig()), model_(config_, *ops_), batch_(formula::batch(config_.vocab, 1, 128)) {
+  DecoderTest() : ops_(makeCpuOps()), config_(test::smallModel()), model_(config_, *ops_), batch_(formula::batch(config_.vocab, 1, 128)) {
     formula::fill(model_.parameters());
   }
 

@@ -51,19 +51,4 @@ inline Batch batch(std::int64_t vocab, std::int64_t sequences, std::int64_t seqL
   return b;
 }
 
-// A model with grouped K/V and odd widths that runs in milliseconds.
-inline ModelConfig smallConfig(bool tied = false) {
-  ModelConfig config;
-  config.vocab = 61;
-  config.hidden = 24;
-  config.ffn = 37;
-  config.layers = 2;
-  config.heads = 4;
-  config.kvHeads = 2;
-  config.headDim = 6;
-  config.maxSeq = 128;
-  config.tied = tied;
-  return config;
-}
-
 }  // namespace qccl::train::formula

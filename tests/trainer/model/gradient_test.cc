@@ -8,6 +8,7 @@
 #include "formula.hpp"
 #include "model/cpu/cpu_ops.hpp"
 #include "model/llama.hpp"
+#include "support/models.hpp"
 
 namespace qccl::train {
 namespace {
@@ -21,10 +22,7 @@ constexpr double kRelative = 0.01;
 class Gradient : public testing::TestWithParam<bool> {
  protected:
   Gradient()
-      : ops_(makeCpuOps()),
-        config_(formula::smallConfig(GetParam())),
-        model_(config_, *ops_),
-        batch_(formula::batch(config_.vocab, 2, 19)) {
+      : ops_(makeCpuOps()), config_(test::smallModel(GetParam())), model_(config_, *ops_), batch_(formula::batch(config_.vocab, 2, 19)) {
     formula::fill(model_.parameters());
   }
 

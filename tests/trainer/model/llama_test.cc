@@ -14,20 +14,13 @@
 #include "model/error.hpp"
 #include "optimizer/adamw.hpp"
 #include "optimizer/clip.hpp"
+#include "support/models.hpp"
+#include "support/sentence.hpp"
 
 namespace qccl::train {
 namespace {
 
 using testing::HasSubstr;
-
-std::string messageOf(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const TrainError& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 struct Trained {
   float loss;
@@ -54,7 +47,7 @@ double relativeError(std::span<const float> a, std::span<const float> b) {
 }
 
 TEST(Llama, SameSeedSameBits) {
-  const ModelConfig config = formula::smallConfig();
+  const ModelConfig config = test::smallModel();
   const formula::Batch b = formula::batch(config.vocab, 3, 40);
   const auto train = [&] {
     const auto ops = makeCpuOps();
@@ -78,7 +71,7 @@ TEST(Llama, SameSeedSameBits) {
 }
 
 TEST(Llama, MicroBatchesAddUpToTheWholeBatch) {
-  const ModelConfig config = formula::smallConfig(true);
+  const ModelConfig config = test::smallModel(true);
   formula::Batch b = formula::batch(config.vocab, 4, 25);
   // Equal weights need equally many targets in each micro-batch.
   for (std::size_t i = 0; i < b.targets.size(); ++i) b.targets[i] = b.tokens[(i + 1) % b.tokens.size()];
@@ -99,7 +92,7 @@ TEST(Llama, MicroBatchesAddUpToTheWholeBatch) {
 }
 
 TEST(Llama, ChunkedLogitsGiveTheSameLossAndGradients) {
-  const ModelConfig config = formula::smallConfig();
+  const ModelConfig config = test::smallModel();
   const formula::Batch b = formula::batch(config.vocab, 2, 37);
   const Trained whole = run(config, b);
   for (const std::size_t rows : {1U, 10U, 73U}) {
@@ -110,7 +103,7 @@ TEST(Llama, ChunkedLogitsGiveTheSameLossAndGradients) {
 }
 
 TEST(Llama, OverfitsOneBatch) {
-  const ModelConfig config = formula::smallConfig(true);
+  const ModelConfig config = test::smallModel(true);
   const formula::Batch b = formula::batch(config.vocab, 2, 24);
   const auto ops = makeCpuOps();
   Llama model(config, *ops);
@@ -130,7 +123,7 @@ TEST(Llama, OverfitsOneBatch) {
 
 TEST(Llama, TellsWhenEachGradientIsFinal) {
   for (const bool tied : {false, true}) {
-    const ModelConfig config = formula::smallConfig(tied);
+    const ModelConfig config = test::smallModel(tied);
     const formula::Batch b = formula::batch(config.vocab, 2, 11);
     const auto ops = makeCpuOps();
     Llama model(config, *ops);
@@ -163,7 +156,7 @@ TEST(Llama, TellsWhenEachGradientIsFinal) {
 }
 
 TEST(Llama, GradientsAccumulateAndScale) {
-  const ModelConfig config = formula::smallConfig();
+  const ModelConfig config = test::smallModel();
   const formula::Batch b = formula::batch(config.vocab, 1, 9);
   const Trained once = run(config, b);
   const auto ops = makeCpuOps();
@@ -181,7 +174,7 @@ TEST(Llama, GradientsAccumulateAndScale) {
 }
 
 TEST(Llama, NoCountedTargetGivesNoLossAndNoGradient) {
-  const ModelConfig config = formula::smallConfig();
+  const ModelConfig config = test::smallModel();
   formula::Batch b = formula::batch(config.vocab, 1, 9);
   std::fill(b.targets.begin(), b.targets.end(), kIgnoredTarget);
   const Trained result = run(config, b);
@@ -190,7 +183,7 @@ TEST(Llama, NoCountedTargetGivesNoLossAndNoGradient) {
 }
 
 TEST(Llama, LaterTokensDoNotChangeEarlierLogits) {
-  const ModelConfig config = formula::smallConfig();
+  const ModelConfig config = test::smallModel();
   const formula::Batch b = formula::batch(config.vocab, 1, 100);
   const auto ops = makeCpuOps();
   Llama model(config, *ops);
@@ -206,7 +199,7 @@ TEST(Llama, LaterTokensDoNotChangeEarlierLogits) {
 }
 
 TEST(Llama, ANonFiniteWeightShowsInTheLoss) {
-  const ModelConfig config = formula::smallConfig();
+  const ModelConfig config = test::smallModel();
   const formula::Batch b = formula::batch(config.vocab, 1, 20);
   for (const char* name :
        {"model.layers.0.self_attn.k_proj.weight", "model.layers.1.mlp.gate_proj.weight", "lm_head.weight", "model.norm.weight"}) {
@@ -221,7 +214,7 @@ TEST(Llama, ANonFiniteWeightShowsInTheLoss) {
 }
 
 TEST(Llama, MemoryIsTakenOnceForAShape) {
-  const ModelConfig config = formula::smallConfig();
+  const ModelConfig config = test::smallModel();
   const auto ops = makeCpuOps();
   Llama model(config, *ops);
   EXPECT_EQ(model.activationBytes(), 0U);
@@ -235,22 +228,22 @@ TEST(Llama, MemoryIsTakenOnceForAShape) {
 }
 
 TEST(Llama, RefusesWhatDoesNotFit) {
-  const ModelConfig config = formula::smallConfig();
+  const ModelConfig config = test::smallModel();
   const auto ops = makeCpuOps();
   Llama model(config, *ops);
   const std::vector<std::int32_t> two = {1, 2}, bad = {1, 61}, negative = {-1, 0};
   std::vector<float> room(10);
-  EXPECT_THAT(messageOf([&] { model.forward(two, two, 1, 3); }), HasSubstr("2 tokens"));
-  EXPECT_THAT(messageOf([&] { model.forward(two, two, 1, 129); }), HasSubstr("128"));
-  EXPECT_THAT(messageOf([&] { model.forward(bad, two, 1, 2); }), HasSubstr("token 61"));
-  EXPECT_THAT(messageOf([&] { model.forward(negative, two, 1, 2); }), HasSubstr("token -1"));
-  EXPECT_THAT(messageOf([&] { model.forward(two, bad, 1, 2); }), HasSubstr("target 61"));
-  EXPECT_THAT(messageOf([&] { model.forward(two, std::span(two).first(1), 1, 2); }), HasSubstr("1 targets"));
-  EXPECT_THAT(messageOf([&] { model.backward(1.0F); }), HasSubstr("without a forward"));
-  EXPECT_THAT(messageOf([&] { model.logits(two, 1, 2, room); }), HasSubstr("122"));
+  EXPECT_THAT(test::sentenceOf([&] { model.forward(two, two, 1, 3); }), HasSubstr("2 tokens"));
+  EXPECT_THAT(test::sentenceOf([&] { model.forward(two, two, 1, 129); }), HasSubstr("128"));
+  EXPECT_THAT(test::sentenceOf([&] { model.forward(bad, two, 1, 2); }), HasSubstr("token 61"));
+  EXPECT_THAT(test::sentenceOf([&] { model.forward(negative, two, 1, 2); }), HasSubstr("token -1"));
+  EXPECT_THAT(test::sentenceOf([&] { model.forward(two, bad, 1, 2); }), HasSubstr("target 61"));
+  EXPECT_THAT(test::sentenceOf([&] { model.forward(two, std::span(two).first(1), 1, 2); }), HasSubstr("1 targets"));
+  EXPECT_THAT(test::sentenceOf([&] { model.backward(1.0F); }), HasSubstr("without a forward"));
+  EXPECT_THAT(test::sentenceOf([&] { model.logits(two, 1, 2, room); }), HasSubstr("122"));
   model.forward(two, two, 1, 2);
   model.backward(1.0F);
-  EXPECT_THAT(messageOf([&] { model.backward(1.0F); }), HasSubstr("without a forward"));
+  EXPECT_THAT(test::sentenceOf([&] { model.backward(1.0F); }), HasSubstr("without a forward"));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "model/cpu/cpu_ops.hpp"
 #include "model/error.hpp"
 #include "model/random.hpp"
+#include "support/models.hpp"
 
 namespace qccl::train {
 namespace {
@@ -16,7 +17,7 @@ namespace {
 TEST(Parameters, LieInTheDocumentedOrder) {
   const auto ops = makeCpuOps();
   for (const bool tied : {false, true}) {
-    const ModelConfig config = formula::smallConfig(tied);
+    const ModelConfig config = test::smallModel(tied);
     Parameters parameters(config, *ops);
     std::vector<std::string> expected;
     if (!tied) expected.push_back("lm_head.weight");
@@ -58,17 +59,17 @@ TEST(Parameters, LieInTheDocumentedOrder) {
 
 TEST(Parameters, AreFoundByName) {
   const auto ops = makeCpuOps();
-  const ModelConfig config = formula::smallConfig();
+  const ModelConfig config = test::smallModel();
   const Parameters parameters(config, *ops);
   EXPECT_EQ(parameters["model.layers.0.self_attn.k_proj.weight"].shape, (std::vector<std::int64_t>{12, 24}));
   EXPECT_TRUE(parameters.has("lm_head.weight"));
-  EXPECT_FALSE(Parameters(formula::smallConfig(true), *ops).has("lm_head.weight"));
+  EXPECT_FALSE(Parameters(test::smallModel(true), *ops).has("lm_head.weight"));
   EXPECT_THROW(parameters["model.layers.2.mlp.up_proj.weight"], TrainError);
 }
 
 TEST(Parameters, InitializationIsNormalAndSeeded) {
   const auto ops = makeCpuOps();
-  ModelConfig config = formula::smallConfig();
+  ModelConfig config = test::smallModel();
   config.hidden = 96;
   Parameters a(config, *ops), b(config, *ops);
   a.initialize(11);

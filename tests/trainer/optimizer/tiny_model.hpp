@@ -5,23 +5,12 @@
 
 #include "model/cpu/cpu_ops.hpp"
 #include "model/parameters.hpp"
+#include "support/models.hpp"
 
 namespace qccl::train {
 
 struct TinyModel {
-  TinyModel() : ops(makeCpuOps()), parameters(config(), *ops) {}
-
-  static ModelConfig config() {
-    ModelConfig c;
-    c.vocab = 5;
-    c.hidden = 6;
-    c.ffn = 3;
-    c.layers = 1;
-    c.heads = c.kvHeads = 1;
-    c.headDim = 2;
-    c.maxSeq = 8;
-    return c;
-  }
+  TinyModel() : ops(makeCpuOps()), parameters(test::tinyModel(), *ops) {}
 
   std::unique_ptr<Ops> ops;
   Parameters parameters;

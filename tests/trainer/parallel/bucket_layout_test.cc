@@ -5,21 +5,17 @@
 
 #include "model/cpu/cpu_ops.hpp"
 #include "model/error.hpp"
+#include "support/models.hpp"
 
 namespace qccl::train {
 namespace {
 
 ModelConfig config(std::int64_t hidden, std::int64_t layers, bool tied) {
-  ModelConfig c;
+  ModelConfig c = test::smallModel(tied);
   c.vocab = 131;
   c.hidden = hidden;
   c.ffn = hidden * 3 + 4;
   c.layers = layers;
-  c.heads = 4;
-  c.kvHeads = 2;
-  c.headDim = 6;
-  c.maxSeq = 16;
-  c.tied = tied;
   return c;
 }
 

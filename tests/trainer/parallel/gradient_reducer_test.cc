@@ -10,6 +10,7 @@
 #include "model/cpu/cpu_ops.hpp"
 #include "model/error.hpp"
 #include "rank_threads.hpp"
+#include "support/models.hpp"
 
 namespace qccl::train {
 namespace {
@@ -17,19 +18,7 @@ namespace {
 using testing::Each;
 using testing::HasSubstr;
 
-ModelConfig smallModel() {
-  ModelConfig c;
-  c.vocab = 300;
-  c.hidden = 96;
-  c.ffn = 200;
-  c.layers = 3;
-  c.heads = 4;
-  c.kvHeads = 2;
-  c.headDim = 24;
-  c.maxSeq = 16;
-  c.tied = true;
-  return c;
-}
+constexpr std::size_t kBucketBytes = std::size_t{1} << 16;
 
 // Gradients of rank r: different on every rank, of very different sizes from parameter to parameter.
 void fillGradients(Parameters& parameters, int rank) {
@@ -55,9 +44,10 @@ Reduced reduceOnce(int ranks, const ReducerOptions& options, const std::function
   EXPECT_THAT(runRanks(ranks,
                        [&](Group& group) {
                          const auto ops = makeCpuOps();
-                         Parameters parameters(smallModel(), *ops);
+                         Parameters parameters(test::bucketedModel(), *ops);
                          fillGradients(parameters, group.rank());
-                         GradientReducer reducer(group, parameters, options);
+                         GradientStore store(parameters, {.bucketBytes = kBucketBytes});
+                         GradientReducer reducer(group, store, options);
                          reducer.begin();
                          for (const Parameter& parameter : parameters.list()) {
                            if (pause) pause(group.rank());
@@ -77,7 +67,6 @@ ReducerOptions optionsFor(const char* mode) {
   options.mode = parseCommMode(mode);
   options.blockElems = 256;
   options.minBytes = 0;
-  options.bucketBytes = std::size_t{1} << 16;
   return options;
 }
 
@@ -86,7 +75,7 @@ TEST(GradientReducer, ExactIsTheMeanOverTheRanks) {
   for (const int ranks : {1, 2, 3}) {
     std::vector<double> mean, magnitude;
     for (int rank = 0; rank < ranks; ++rank) {
-      Parameters parameters(smallModel(), *ops);
+      Parameters parameters(test::bucketedModel(), *ops);
       fillGradients(parameters, rank);
       mean.resize(parameters.arenaElems());
       magnitude.resize(parameters.arenaElems());
@@ -111,10 +100,10 @@ TEST(GradientReducer, Int8IsWithinTheLibrarysBoundAndVectorsAreExact) {
       // By the same algorithm, so that the vectors are added in the same order.
       const Reduced exact = reduceOnce(ranks, optionsFor(("exact" + std::string(mode).substr(4)).c_str()));
       const Reduced quantized = reduceOnce(ranks, optionsFor(mode));
-      const Parameters parameters(smallModel(), *ops);
+      const Parameters parameters(test::bucketedModel(), *ops);
       std::vector<double> largest(parameters.list().size());
       for (int rank = 0; rank < ranks; ++rank) {
-        Parameters mine(smallModel(), *ops);
+        Parameters mine(test::bucketedModel(), *ops);
         fillGradients(mine, rank);
         // A block can reach over several parameters: the bound of a bucket holds for each of its blocks.
         for (std::size_t p = 0; p < largest.size(); ++p) {
@@ -123,10 +112,11 @@ TEST(GradientReducer, Int8IsWithinTheLibrarysBoundAndVectorsAreExact) {
           largest[p] += static_cast<double>(most);
         }
       }
-      const BucketLayout layout = layOutBuckets(parameters.list(), parameters.matrixElems(), parameters.arenaElems(), std::size_t{1} << 16);
+      const BucketLayout layout = layOutBuckets(parameters.list(), parameters.matrixElems(), parameters.arenaElems(), kBucketBytes);
       std::vector<double> bound(layout.buckets.size());
       double factor = 0;
-      ASSERT_EQ(qcclGetErrorBound(parseCommMode(mode).algorithm, qcclCodecInt8, qcclScaleFloat32, qcclRoundNearest, ranks, &factor), qcclSuccess);
+      ASSERT_EQ(qcclGetErrorBound(parseCommMode(mode).algorithm, qcclCodecInt8, qcclScaleFloat32, qcclRoundNearest, ranks, &factor),
+                qcclSuccess);
       for (std::size_t p = 0; p < largest.size(); ++p)
         bound[layout.bucketOf[p]] = std::max(bound[layout.bucketOf[p]], largest[p] * factor / ranks);
       double worst = 0;
@@ -167,10 +157,11 @@ TEST(GradientReducer, BucketsTravelWhileBackwardRuns) {
   EXPECT_THAT(runRanks(2,
                        [&](Group& group) {
                          const auto ops = makeCpuOps();
-                         Parameters parameters(smallModel(), *ops);
-                         GradientReducer reducer(group, parameters, optionsFor("exact"));
+                         Parameters parameters(test::bucketedModel(), *ops);
+                         GradientStore store(parameters, {.bucketBytes = kBucketBytes});
+                         GradientReducer reducer(group, store, optionsFor("exact"));
                          reducer.begin();
-                         const Bucket& first = reducer.layout().buckets[0];
+                         const Bucket& first = store.layout().buckets[0];
                          const std::uint64_t firstBytes = first.elems() * sizeof(float);  // 2 (W - 1) / W of it leave each of two ranks
                          const auto givenUp = std::chrono::steady_clock::now() + std::chrono::seconds(15);
                          for (std::size_t i = 0; i < parameters.list().size(); ++i) {
@@ -188,8 +179,9 @@ TEST(GradientReducer, StepsFollowOneAnother) {
   EXPECT_THAT(runRanks(2,
                        [&](Group& group) {
                          const auto ops = makeCpuOps();
-                         Parameters parameters(smallModel(), *ops);
-                         GradientReducer reducer(group, parameters, optionsFor("int8-ring"));
+                         Parameters parameters(test::bucketedModel(), *ops);
+                         GradientStore store(parameters, {.bucketBytes = kBucketBytes});
+                         GradientReducer reducer(group, store, optionsFor("int8-ring"));
                          for (int step = 0; step < 20; ++step) {
                            for (float& value : parameters.gradients()) value = static_cast<float>(step) + static_cast<float>(group.rank());
                            reducer.begin();
@@ -206,8 +198,9 @@ TEST(GradientReducer, StepsFollowOneAnother) {
 TEST(GradientReducer, ADeadRankEndsTheStepWithTheLibrarysSentence) {
   const auto errors = runRanks(2, [](Group& group) {
     const auto ops = makeCpuOps();
-    Parameters parameters(smallModel(), *ops);
-    GradientReducer reducer(group, parameters, optionsFor("int8-ring"));
+    Parameters parameters(test::bucketedModel(), *ops);
+    GradientStore store(parameters, {.bucketBytes = kBucketBytes});
+    GradientReducer reducer(group, store, optionsFor("int8-ring"));
     reducer.begin();
     for (const Parameter& parameter : parameters.list()) {
       if (group.rank() == 1 && parameter.is1D) failTrain("out of memory");
@@ -224,8 +217,9 @@ TEST(GradientReducer, AMissingRankEndsTheStepWithinTheBound) {
       2,
       [](Group& group) {
         const auto ops = makeCpuOps();
-        Parameters parameters(smallModel(), *ops);
-        GradientReducer reducer(group, parameters, optionsFor("exact"));
+        Parameters parameters(test::bucketedModel(), *ops);
+        GradientStore store(parameters, {.bucketBytes = kBucketBytes});
+        GradientReducer reducer(group, store, optionsFor("exact"));
         if (group.rank() == 1) {
           std::this_thread::sleep_for(std::chrono::milliseconds(1500));  // hung for longer than the bound of 300 ms
           return;
@@ -242,15 +236,17 @@ TEST(GradientReducer, MisuseIsReported) {
   EXPECT_THAT(runRanks(2,
                        [](Group& group) {
                          const auto ops = makeCpuOps();
-                         Parameters parameters(smallModel(), *ops);
-                         GradientReducer reducer(group, parameters, optionsFor("none"));
+                         Parameters parameters(test::bucketedModel(), *ops);
+                         GradientStore store(parameters, {.bucketBytes = kBucketBytes});
+                         GradientReducer reducer(group, store, optionsFor("none"));
                        }),
               Each(HasSubstr("--comm none is for one rank")));
   EXPECT_THAT(runRanks(1,
                        [](Group& group) {
                          const auto ops = makeCpuOps();
-                         Parameters parameters(smallModel(), *ops);
-                         GradientReducer reducer(group, parameters, optionsFor("exact"));
+                         Parameters parameters(test::bucketedModel(), *ops);
+                         GradientStore store(parameters, {.bucketBytes = kBucketBytes});
+                         GradientReducer reducer(group, store, optionsFor("exact"));
                          reducer.begin();
                          const Parameter& first = parameters.list().front();
                          for (int i = 0; i < 100; ++i) reducer.ready(first);
@@ -260,11 +256,12 @@ TEST(GradientReducer, MisuseIsReported) {
 
 TEST(GradientReducer, OneRankWithoutCommunicationDoesNothing) {
   const auto ops = makeCpuOps();
-  Parameters parameters(smallModel(), *ops);
+  Parameters parameters(test::bucketedModel(), *ops);
   fillGradients(parameters, 0);
   const std::vector<float> before(parameters.gradients().begin(), parameters.gradients().end());
   Group group;
-  GradientReducer reducer(group, parameters, optionsFor("none"));
+  GradientStore store(parameters, {.bucketBytes = kBucketBytes});
+  GradientReducer reducer(group, store, optionsFor("none"));
   reducer.begin();
   for (const Parameter& parameter : parameters.list()) reducer.ready(parameter);
   EXPECT_EQ(reducer.finish().wireBytes, 0u);
