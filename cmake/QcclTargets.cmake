@@ -14,13 +14,15 @@ endfunction()
 # host and device compute the same bits.
 function(qccl_compile_options target)
   target_compile_options(${target} PRIVATE
-    $<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wconversion;-Wshadow;-ffp-contract=off;$<$<BOOL:${QCCL_WERROR}>:-Werror>>)
+    $<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wconversion;-Wshadow;-ffp-contract=off;$<$<BOOL:${QCCL_WERROR}>:-Werror>>
+    $<$<COMPILE_LANGUAGE:CUDA>:-fmad=false;-Xcompiler=-Wall,-Wextra,-ffp-contract=off;$<$<BOOL:${QCCL_WERROR}>:-Werror=all-warnings;-Xcompiler=-Werror>>)
   # GCC 12 sees an overlap in `"literal" + std::string` that is not there (GCC bug 105651).
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
   endif()
   if(QCCL_SANITIZE)
-    target_compile_options(${target} PRIVATE -fsanitize=${QCCL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_compile_options(${target} PRIVATE
+      $<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${QCCL_SANITIZE};-fno-omit-frame-pointer;-fno-sanitize-recover=all>)
     target_link_options(${target} PUBLIC -fsanitize=${QCCL_SANITIZE})
   endif()
 endfunction()

@@ -5,8 +5,8 @@
 //     kBits              bits of a code in the planes of wire_format.hpp
 //     kMax               the largest value of a code
 //     nearest(y)         the code of y, |y| <= kMax but for a rounding error, to nearest, ties to even
-//     stochastic(y, u)   up or down by the noise u in [0, 1): away from the next code below |y| (integers: y) if u is less than y's distance
-//     value(code)        the value of a code
+//     stochastic(y, u)   up or down by the noise u in [0, 1): away from the next code below |y| (integers: y) if u is less than y's
+//     distance value(code)        the value of a code
 // A code is held in a byte: integers sign-extended, the others with zeros above. The sign of a zero is not kept.
 #pragma once
 
@@ -72,6 +72,10 @@ using Fp8E5m2Code = FloatCode<8, MiniFloat<2, 15>, 0x7b>;
 using Fp4E2m1Code = FloatCode<4, MiniFloat<1, 1>, 7>;
 
 static_assert(Fp8E4m3Code::kMax == 448.0f && Fp8E5m2Code::kMax == 57344.0f && Fp4E2m1Code::kMax == 6.0f);
+
+// What counts as a loss in a finite block: a value scaled beyond the largest code by more than rounding, and one that became zero.
+QCCL_HD bool isSaturated(float scaled, float maxCode) { return (scaled < 0.0f ? -scaled : scaled) > maxCode * (1.0f + 0x1p-20f); }
+QCCL_HD bool isFlushed(float x, float codeValue) { return x != 0.0f && codeValue == 0.0f; }
 
 // use(Code{}) for the codec's Code; any codec but none and bf16, which has no blocks (bf16_code.hpp).
 template <typename Use>

@@ -5,15 +5,15 @@
 // non-finite values, so nothing saturates. Denormals are kept.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 
 #include "core/host_device.hpp"
 
 namespace qccl::quant {
 
-QCCL_HD constexpr float floatFromBits(std::uint32_t bits) { return std::bit_cast<float>(bits); }
-QCCL_HD constexpr std::uint32_t bitsOf(float x) { return std::bit_cast<std::uint32_t>(x); }
+// The built-in function and not std::bit_cast, which device code may not call.
+QCCL_HD constexpr float floatFromBits(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
+QCCL_HD constexpr std::uint32_t bitsOf(float x) { return __builtin_bit_cast(std::uint32_t, x); }
 
 inline constexpr std::uint32_t kInfBits = 0x7f800000u;
 
@@ -47,7 +47,8 @@ QCCL_HD std::uint16_t toFloat16(float x) {
   return static_cast<std::uint16_t>(sign | (magnitude >= 0x477ff000u ? overflow : finite));
 }
 
-// The magnitudes of a small float type, as codes: consecutive integers in the order of the values, exponent above mantissa, denormals first.
+// The magnitudes of a small float type, as codes: consecutive integers in the order of the values, exponent above mantissa, denormals
+// first.
 template <int kMantissaBits, int kBias>
 struct MiniFloat {
   static constexpr int kShift = 23 - kMantissaBits;

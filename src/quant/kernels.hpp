@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string>
 
+#include "core/host_device.hpp"
 #include "quant/wire_format.hpp"
 
 namespace qccl::quant {
@@ -35,6 +36,7 @@ struct EncodeCounts {
 // Blocks whose number in the message is a multiple of this are looked at for losses: it takes int8 encode 2 to 4 % longer where values come
 // from the caches (codec-bench, encodeCounting), less where they come from memory.
 inline constexpr std::uint64_t kSampledBlocks = 64;
+QCCL_HD bool isSampledBlock(std::uint64_t number) { return number % kSampledBlocks == 0; }
 
 // The error that feedback carries from call to call is kept like this, whatever the codec.
 constexpr PackedFormat residualFormat(std::size_t blockElems) { return {qcclCodecInt8, qcclScaleFloat32, blockElems}; }

@@ -52,8 +52,8 @@ void putCode(unsigned char* packed, const Place& place, qcclCodec_t codec, std::
 
 void countLoss(float x, float scaled, float maxCode, float codeValue, EncodeCounts* counts) {
   ++counts->sampledElems;
-  if (std::fabs(scaled) > maxCode * (1.0f + 0x1p-20f)) ++counts->saturated;
-  if (x != 0.0f && codeValue == 0.0f) ++counts->flushed;
+  if (isSaturated(scaled, maxCode)) ++counts->saturated;
+  if (isFlushed(x, codeValue)) ++counts->flushed;
 }
 
 // Codes of block values[0, n), which begins at value `first` of the buffer; `packed` is zero there.
@@ -64,7 +64,7 @@ void encodeBlock(const float* values, std::size_t first, std::size_t n, std::siz
   for (std::size_t i = 0; i < n; ++i) maxBits = std::max(maxBits, magnitudeBits(values[i]));
   ++counts->blocks;
   if (maxBits >= kInfBits) ++counts->nonFiniteBlocks;
-  const bool sampled = options.countLosses && (options.firstElemIndex + first) / format.blockElems % kSampledBlocks == 0;
+  const bool sampled = options.countLosses && isSampledBlock((options.firstElemIndex + first) / format.blockElems);
   const auto noiseOf = [&](std::size_t i) { return uniformNoise(options.noiseKey, options.firstElemIndex + first + i); };
   if (format.codec == qcclCodecBf16) {
     for (std::size_t i = 0; i < n; ++i) {
@@ -73,7 +73,7 @@ void encodeBlock(const float* values, std::size_t first, std::size_t n, std::siz
       if (!sampled || maxBits >= kInfBits) continue;
       ++counts->sampledElems;
       if (std::isinf(fromBfloat16(code))) ++counts->saturated;
-      if (values[i] != 0.0f && fromBfloat16(code) == 0.0f) ++counts->flushed;
+      if (isFlushed(values[i], fromBfloat16(code))) ++counts->flushed;
     }
     return;
   }

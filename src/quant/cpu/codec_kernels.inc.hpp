@@ -66,7 +66,7 @@ QCCL_HD void clearPadding(unsigned char* packed, std::size_t elems, const Packed
 static_assert(kFrameBlocks % kSectionAlign == 0);
 
 QCCL_HD bool isSampled(const EncodeOptions& options, std::size_t first) {
-  return options.countLosses && (options.firstElemIndex + first) / options.format.blockElems % kSampledBlocks == 0;
+  return options.countLosses && isSampledBlock((options.firstElemIndex + first) / options.format.blockElems);
 }
 
 template <typename Code, typename T>

@@ -1,50 +1,17 @@
-// The value types and the inner loops of the host codec kernels, one element at a time, in the namespace QCCL_KERNEL_ISA. The baseline uses
+// The inner loops of the host codec kernels, one element at a time, in the namespace QCCL_KERNEL_ISA. The baseline uses
 // them as they are; the vector instruction sets use them for what is left after whole vectors (codec_vector_loops.inc.hpp), whose formulas
 // are those of codes.hpp and block_scale.hpp.
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
 #include "quant/block_scale.hpp"
 #include "quant/codes.hpp"
 #include "quant/noise.hpp"
+#include "quant/value_types.hpp"
 
 namespace qccl::quant::QCCL_KERNEL_ISA {
 namespace {
-
-struct F32 {
-  using Bits = std::uint32_t;
-  static constexpr std::size_t kBytes = 4;
-  static QCCL_HD float widen(Bits bits) { return floatFromBits(bits); }
-  static QCCL_HD Bits narrow(float x) { return bitsOf(x); }
-};
-
-template <float (*kFrom)(std::uint16_t), std::uint16_t (*kTo)(float)>
-struct Short16 {
-  using Bits = std::uint16_t;
-  static constexpr std::size_t kBytes = 2;
-  static QCCL_HD float widen(Bits bits) { return kFrom(bits); }
-  static QCCL_HD Bits narrow(float x) { return kTo(x); }
-};
-using Bf16 = Short16<fromBfloat16, toBfloat16>;
-using F16 = Short16<fromFloat16, toFloat16>;
-
-template <typename T>
-QCCL_HD typename T::Bits bitsAt(const unsigned char* p, std::size_t i) {
-  typename T::Bits bits;
-  __builtin_memcpy(&bits, p + T::kBytes * i, T::kBytes);
-  return bits;
-}
-
-template <typename T>
-QCCL_HD float valueAt(const unsigned char* p, std::size_t i) {
-  return T::widen(bitsAt<T>(p, i));
-}
-
-template <typename T>
-QCCL_HD void storeAt(unsigned char* p, std::size_t i, float x) {
-  const typename T::Bits bits = T::narrow(x);
-  __builtin_memcpy(p + T::kBytes * i, &bits, T::kBytes);
-}
 
 // fmaf(a, b, c) where the processor may have no fused instruction: libm's function then works in software, 126 ns a sum where this
 // takes 3.4. `a` is a code times a power of two.

@@ -1,0 +1,42 @@
+// Streams and events of the current CUDA device.
+#pragma once
+
+#include "device/stream_handle.hpp"
+
+struct CUevent_st;
+
+namespace qccl::device::cuda {
+
+// A stream that does not wait for the default stream. The destructor does not wait: work that was given to it still ends.
+class Stream {
+ public:
+  Stream();
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  StreamHandle handle() const { return stream_; }
+  // Waits for everything given to the stream so far. Throws Error(qcclUnhandledCudaError) with the error of that work, if any.
+  void synchronize();
+
+ private:
+  StreamHandle stream_ = nullptr;
+};
+
+// A point in a stream, with the time at which the device came to it.
+class Event {
+ public:
+  Event();
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  void record(StreamHandle stream);
+  // Waits for this event, then gives the seconds since `start`. Both must have been recorded.
+  double secondsSince(const Event& start) const;
+
+ private:
+  CUevent_st* event_ = nullptr;
+};
+
+}  // namespace qccl::device::cuda
