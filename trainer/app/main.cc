@@ -61,7 +61,8 @@ int main(int argc, char** argv) {
     try {
       return run(argv);
     } catch (const ReportedElsewhere&) {
-      return 1;
+      // The rank that says why answers for the run: a launcher ends the others when one ends badly, and that one may still be writing.
+      return 0;
     } catch (const std::exception& error) {
       return report(error.what());
     }
