@@ -26,13 +26,14 @@ typedef struct {
  * for a number). */
 QCCL_API qcclResult_t qcclLaunchGetInfo(qcclLaunchInfo_t* info);
 
-/* Gives every rank of the launch the same unique id. Collective over the launch, bounded by QCCL_TIMEOUT_MS.
- * How they meet: the local launcher's ranks inherit it; otherwise QCCL_RENDEZVOUS decides:
- *   "dir:/path"         rank 0 writes the id there (a shared file system when there are several hosts)
- *   "tcp://host:port"   rank 0 listens on that address; the secret is derived from QCCL_SECRET, which must be set to the same text on all
- * ranks not set             a private folder below the temporary directory, named after the job; only when all ranks are on one host A rank
- * that arrives at a file left by an earlier job ignores it. May be called once per launch for each communicator: the n-th call of every
- * rank meets. */
+/* Gives every rank of the launch the same unique id. Collective over the launch, bounded by QCCL_TIMEOUT_MS. May be called once per launch
+ * for each communicator: the n-th call of every rank meets. How they meet: the local launcher's ranks inherit it; otherwise QCCL_RENDEZVOUS
+ * decides:
+ *  - "dir:/path": rank 0 writes the id there (a shared file system when there are several hosts). A rank that arrives at a file left by an
+ *    earlier job ignores it.
+ *  - "tcp://host:port": rank 0 listens on that address; the secret is derived from QCCL_SECRET, which must be set to the same text on all
+ *    ranks.
+ *  - not set: a private folder below the temporary directory, named after the job; only when all ranks are on one host. */
 QCCL_API qcclResult_t qcclLaunchGetUniqueId(const qcclLaunchInfo_t* info, qcclUniqueId* id);
 
 /* Starts this program again `nranks` times as ranks 0..nranks-1 (same executable, arguments argv) and waits for them. *exitCode = 0 if all
