@@ -19,4 +19,9 @@ PerfRun runPerf(const std::vector<std::string>& flags, const std::vector<std::st
   return run;
 }
 
+std::vector<std::string> with(std::vector<std::string> flags, const std::vector<std::string>& more) {
+  flags.insert(flags.end(), more.begin(), more.end());
+  return flags;
+}
+
 }  // namespace qccl::test

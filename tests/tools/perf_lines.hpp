@@ -19,4 +19,9 @@ struct PerfRun {
 PerfRun runPerf(const std::vector<std::string>& flags, const std::vector<std::string>& before = {},
                 std::map<std::string, std::string> environment = {});
 
+// Small and quick: three sizes, one of them ragged, few iterations.
+inline const std::vector<std::string> kQuick = {"--min", "300", "--max", "300K", "--factor", "32", "--iters", "3", "--warmup", "1"};
+
+std::vector<std::string> with(std::vector<std::string> flags, const std::vector<std::string>& more = kQuick);
+
 }  // namespace qccl::test

@@ -1,11 +1,6 @@
-// qccl-perf --against: the other library really runs, on results that were verified, and what it cannot do is refused with a sentence. And
-// the script that puts two ranks at the ends of a slow link.
+// qccl-perf --against: the other library really runs, on results that were verified, and what it cannot do is refused with a sentence.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <filesystem>
-#include <regex>
 
 #include "tools/perf_lines.hpp"
 
@@ -14,13 +9,6 @@ namespace {
 
 using nlohmann::json;
 using testing::HasSubstr;
-
-const std::vector<std::string> kQuick = {"--min", "300", "--max", "300K", "--factor", "32", "--iters", "3", "--warmup", "1"};
-
-std::vector<std::string> with(std::vector<std::string> flags, const std::vector<std::string>& more = kQuick) {
-  flags.insert(flags.end(), more.begin(), more.end());
-  return flags;
-}
 
 [[maybe_unused]] void expectCompared(const PerfRun& run, const std::string& peer, std::size_t lines) {
   ASSERT_EQ(run.process.exitCode, 0) << run.process.err << run.process.out;
@@ -94,13 +82,12 @@ TEST(PerfAgainst, WhatGlooCannotDoIsRefused) {
 TEST(PerfAgainst, GlooWasNotBuilt) { expectRefused({"allreduce", "--against", "gloo"}, "was built without it; install libgloo-dev"); }
 #endif
 
-#ifdef QCCL_MPIRUN
-const std::map<std::string, std::string> kAsRoot = {{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}};
-#endif
-
 #if QCCL_PERF_MPI
 #ifdef QCCL_MPIRUN
-PerfRun underMpirun(const std::vector<std::string>& flags) { return runPerf(flags, {QCCL_MPIRUN, "--oversubscribe", "-n", "2"}, kAsRoot); }
+PerfRun underMpirun(const std::vector<std::string>& flags) {
+  return runPerf(flags, {QCCL_MPIRUN, "--oversubscribe", "-n", "2"},
+                 {{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}});
+}
 
 TEST(PerfAgainst, MpiUnderMpirun) {
   expectCompared(underMpirun(with({"allreduce", "--codec", "int8", "--against", "mpi", "--json", "-"})), "mpi", 6);
@@ -132,80 +119,6 @@ TEST(PerfAgainst, MpiWithoutMpirunIsRefused) {
 }
 #else
 TEST(PerfAgainst, MpiWasNotBuilt) { expectRefused({"allreduce", "--against", "mpi"}, "was built without it; install libopenmpi-dev"); }
-#endif
-
-#ifdef QCCL_MPIRUN
-int namespacesLeft() {
-  int count = 0;
-  std::error_code none;
-  for (const auto& entry : std::filesystem::directory_iterator("/run/netns", none)) {
-    count += entry.path().filename().string().starts_with("qccl-link-") ? 1 : 0;
-  }
-  return count;
-}
-
-bool mayMakeNamespaces() {
-  return geteuid() == 0 && runProcess({"ip", "netns", "add", "qccl-may-i"}).exitCode == 0 &&
-         runProcess({"ip", "netns", "del", "qccl-may-i"}).exitCode == 0;
-}
-
-TEST(LimitedLink, EveryByteCrossesIt) {
-  if (!mayMakeNamespaces()) GTEST_SKIP() << "needs root and network namespaces";
-  const PerfRun run =
-      runPerf({"allreduce", "--min", "1M", "--max", "1M", "--iters", "4", "--warmup", "1", "--json", "-"}, {QCCL_LIMITED_LINK}, kAsRoot);
-  ASSERT_EQ(run.process.exitCode, 0) << run.process.err << run.process.out;
-  ASSERT_EQ(run.lines.size(), 2u);
-  // In either placement: one call that is counted, two that are checked, one to warm up, four that are timed.
-  const double payload = 2 * 8 * run.lines[0].at("wire_bytes").get<double>();
-  std::smatch sent;
-  ASSERT_TRUE(std::regex_search(run.process.out, sent, std::regex("host 0 sent ([0-9]+) bytes, host 1 sent ([0-9]+)"))) << run.process.out;
-  for (const int side : {1, 2}) {
-    EXPECT_GT(std::stod(sent[side]), payload) << "some of it went another way";
-    EXPECT_LT(std::stod(sent[side]), 1.5 * payload);
-  }
-  // 125 MB/s less what headers take; the first quarter of a millisecond is free.
-  EXPECT_GT(run.lines[0].at("time_us").get<double>(), 1048576 / 125.0 * 0.9);
-  EXPECT_EQ(namespacesLeft(), 0);
-}
-
-TEST(LimitedLink, SeveralRanksAHostFindThatOutAndTakeHier) {
-  if (!mayMakeNamespaces()) GTEST_SKIP() << "needs root and network namespaces";
-  const PerfRun run =
-      runPerf({"allreduce", "--codec", "int8", "--min", "1M", "--max", "1M", "--iters", "4", "--warmup", "1", "--json", "-"},
-              {QCCL_LIMITED_LINK, "--ranks-per-host", "2"}, kAsRoot);
-  ASSERT_EQ(run.process.exitCode, 0) << run.process.err << run.process.out;
-  ASSERT_EQ(run.lines.size(), 2u);
-  EXPECT_EQ(run.lines[0].at("algo"), "hier");
-  EXPECT_EQ(run.lines[0].at("wrong"), 0);
-  // Of the 2 * 3/4 of the message that each rank sends, 2 * 1/4 leave the host; twoshot would send twice that.
-  const double payload = 2 * 8 * 2 * run.lines[0].at("wire_bytes").get<double>() / 3;
-  std::smatch sent;
-  ASSERT_TRUE(std::regex_search(run.process.out, sent, std::regex("host 0 sent ([0-9]+) bytes, host 1 sent ([0-9]+)"))) << run.process.out;
-  for (const int side : {1, 2}) {
-    EXPECT_GT(std::stod(sent[side]), payload);
-    EXPECT_LT(std::stod(sent[side]), 1.5 * payload);
-  }
-  EXPECT_EQ(namespacesLeft(), 0);
-}
-
-TEST(LimitedLink, IsTakenDownWhenTheProgramFailsOrIsStopped) {
-  if (!mayMakeNamespaces()) GTEST_SKIP() << "needs root and network namespaces";
-  EXPECT_EQ(runProcess({QCCL_LIMITED_LINK, "sh", "-c", "exit 7"}, kAsRoot).exitCode, 7);
-  EXPECT_EQ(namespacesLeft(), 0);
-  EXPECT_EQ(runProcess({"timeout", "--signal=TERM", "4", QCCL_LIMITED_LINK, "sleep", "60"}, kAsRoot).exitCode, 124);
-  EXPECT_EQ(namespacesLeft(), 0);
-}
-
-TEST(LimitedLink, RefusesWithASentence) {
-  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
-           {}, {"--rate"}, {"--rate", "fast", "true"}, {"--ranks-per-host", "0", "true"}, {"--rate", "1gbit", "--fast"}}) {
-    std::vector<std::string> command = {QCCL_LIMITED_LINK};
-    command.insert(command.end(), arguments.begin(), arguments.end());
-    const ProcessResult result = runProcess(command);
-    EXPECT_EQ(result.exitCode, 2);
-    EXPECT_THAT(result.err, HasSubstr("bench/limited_link.sh: "));
-  }
-}
 #endif
 
 }  // namespace

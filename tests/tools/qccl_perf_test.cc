@@ -17,14 +17,6 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 
-// Small and quick: three sizes, one of them ragged, few iterations.
-const std::vector<std::string> kQuick = {"--min", "300", "--max", "300K", "--factor", "32", "--iters", "3", "--warmup", "1"};
-
-std::vector<std::string> with(std::vector<std::string> flags, const std::vector<std::string>& more = kQuick) {
-  flags.insert(flags.end(), more.begin(), more.end());
-  return flags;
-}
-
 using RunCase = std::tuple<const char*, int, const char*, const char*>;  // transport, ranks, algorithm, codec
 
 class PerfAllReduce : public testing::TestWithParam<RunCase> {};
