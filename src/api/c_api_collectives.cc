@@ -33,18 +33,6 @@ qcclResult_t pointToPoint(bool isSend, void* buffer, size_t count, qcclDataType_
   });
 }
 
-Call makeCall(qcclColl_t coll, const void* input, void* output, size_t count, qcclDataType_t dtype, qcclRedOp_t op, int root) {
-  Call call;
-  call.coll = coll;
-  call.input = input;
-  call.output = output;
-  call.count = count;
-  call.dtype = dtype;
-  call.op = op;
-  call.root = root;
-  return call;
-}
-
 }  // namespace
 }  // namespace qccl::api
 

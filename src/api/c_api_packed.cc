@@ -1,7 +1,7 @@
 // extern "C": include/qccl/packed.h, what needs no communicator.
 #include <qccl/packed.h>
 
-#include "api/guard.hpp"
+#include "api/collective_guard.hpp"
 #include "api/packed_format.hpp"
 #include "core/types.hpp"
 #include "quant/noise.hpp"
@@ -42,7 +42,7 @@ namespace {
 // The kernels of a call, after its arguments are checked.
 const quant::CodecKernels& checkedKernels(const char* function, const void* packed, const void* values, const char* valuesName,
                                           std::size_t count, qcclDataType_t dtype, const quant::PackedFormat& format, qcclStream_t stream) {
-  if (stream != nullptr) fail(qcclInvalidArgument, function, ": stream must be NULL: this build works on host memory and its calls block");
+  requireNoStream(stream);
   requireCount(function, count);
   requirePacked(function, "packed", packed, count);
   if (count > 0) requireNonNull(values, function, valuesName);

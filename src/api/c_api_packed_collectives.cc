@@ -16,13 +16,7 @@ qcclResult_t packedCollective(const char* function, qcclColl_t coll, const void*
     const quant::PackedFormat checked = readFormat(function, format);
     requireCount(function, count);
     requirePacked(function, "sendpacked", sendpacked, count);
-    collectives::Call call;
-    call.coll = coll;
-    call.input = sendpacked;
-    call.output = recvbuff;
-    call.count = count;
-    call.dtype = recvtype;
-    call.op = op;
+    collectives::Call call = makeCall(coll, sendpacked, recvbuff, count, recvtype, op, -1);
     call.inputPacked = true;
     call.outputPacked = recvtype == qcclPacked;
     if (call.outputPacked) requirePacked(function, "recvbuff", recvbuff, count);

@@ -23,4 +23,17 @@ qcclResult_t guardCall(Body body) noexcept {
   });
 }
 
+inline collectives::Call makeCall(qcclColl_t coll, const void* input, void* output, size_t count, qcclDataType_t dtype, qcclRedOp_t op,
+                                  int root) {
+  collectives::Call call;
+  call.coll = coll;
+  call.input = input;
+  call.output = output;
+  call.count = count;
+  call.dtype = dtype;
+  call.op = op;
+  call.root = root;
+  return call;
+}
+
 }  // namespace qccl::api

@@ -51,7 +51,8 @@ void TilePlan::numberEncodings() {
   encodingNumbers_.assign(steps().size(), 0);
   for (std::size_t i = 0; i < steps().size(); ++i) {
     encodingNumbers_[i] = encodings_;
-    if (steps()[i].kind == StepKind::encodeInput || steps()[i].kind == StepKind::encodeSum) ++encodings_;
+    const bool codesInput = steps()[i].kind == StepKind::encodeInput && !codec_.inputIsWire();
+    if (codesInput || steps()[i].kind == StepKind::encodeSum) ++encodings_;
   }
   tileResidualBytes_ = largestPart([&](const Chunk& part) { return codec_.residualBytes(part); });
 }
