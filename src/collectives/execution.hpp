@@ -12,7 +12,7 @@
 namespace qccl::collectives {
 
 struct ExecutorOptions {
-  std::size_t tileBytes = 256 << 10;  // of input, per chunk
+  std::size_t tileBytes = 256 << 10;  // of input, per chunk; on the exact path of few ranks a multiple of it (tile_plan.cc)
   int tilesInFlight = 4;
   std::chrono::milliseconds timeout{120000};  // without any message arriving or leaving
 };

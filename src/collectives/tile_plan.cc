@@ -6,6 +6,18 @@
 #include "collectives/staging.hpp"
 
 namespace qccl::collectives {
+namespace {
+
+// Exact tiles are not computed on much, so fewer and larger ones pay, as long as what is staged of all chunks stays small. Between two
+// ranks over shared memory tiles of 1 MiB took 5 to 30 % less time than tiles of 256 KiB (1 to 16 MiB of float32); quantized tiles were
+// best as they are, in the second-level cache.
+std::size_t tileBytes(const ExecutorOptions& options, bool exact, int size) {
+  constexpr std::size_t kExactChunks = 8;
+  const auto chunks = static_cast<std::size_t>(size);
+  return exact && chunks < kExactChunks ? options.tileBytes * (kExactChunks / chunks) : options.tileBytes;
+}
+
+}  // namespace
 
 TilePlan::TilePlan(const Execution& execution, const ExecutorOptions& options, std::uint64_t fingerprint, int rank, int size)
     : execution_(execution),
@@ -16,7 +28,8 @@ TilePlan::TilePlan(const Execution& execution, const ExecutorOptions& options, s
       slots_(static_cast<std::size_t>(execution.schedule.slots)) {
   const std::size_t granule = codec_.exact() ? 64 : quant::frameElems(call().quant.blockElems);
   const std::size_t maxChunk = execution.partition.maxChunkElems();
-  tileElems_ = std::max<std::size_t>(quant::alignUp(quant::divideUp(options.tileBytes, codec_.typeBytes()), granule), granule);
+  const std::size_t wanted = quant::divideUp(tileBytes(options, codec_.exact(), size), codec_.typeBytes());
+  tileElems_ = std::max<std::size_t>(quant::alignUp(wanted, granule), granule);
   // Very large messages get larger tiles instead of more than can be numbered.
   tileElems_ = std::max(tileElems_, quant::alignUp(quant::divideUp(maxChunk, kMaxTiles - 1), granule));
   tiles_ = quant::divideUp(maxChunk, tileElems_);

@@ -144,7 +144,8 @@ const std::vector<SettingRow>& settingTable() {
        "0: none",
        [](const R& row, T& text, S& s) { s.inspectEvery = static_cast<int>(parseInteger(row, text, 0, 1000000)); }},
       {"QCCL_TILE_BYTES", "bytes", "256K", "bytes", "4K..64M",
-       "Input bytes of one pipeline step (rounded to whole frames); results do not depend on it",
+       "Input bytes of one pipeline step (rounded to whole frames; on the exact path of fewer than 8 ranks a multiple); results do not "
+       "depend on it",
        [](const R& row, T& text, S& s) {
          s.tileBytes = parseBytes(row.name, text);
          if (s.tileBytes < 4096 || s.tileBytes > (std::uint64_t{64} << 20)) failSetting(row, text, "is out of range");
