@@ -11,7 +11,6 @@
 // Both are medians over the run's turns. Sizes in the names are bytes of values, not of codes.
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -23,12 +22,16 @@
 #include <vector>
 
 #include "codec/format_option.hpp"
+#include "codec/work.hpp"
+#include "common/median.hpp"
 #include "core/types.hpp"
 #include "quant/kernels.hpp"
 #include "quant/reference.hpp"
 
 namespace qccl::quant {
 namespace {
+
+using bench::median;
 
 // A turn of kernel or memcpy moves at least this much, so that reading the clock costs nothing and small buffers are measured from the
 // caches in which they would be found.
@@ -54,8 +57,6 @@ Buffer makeBuffer(std::size_t bytes) {
   return buffer;
 }
 
-enum class Work { encode, encodeCounting, encodeStochastic, decode, decodeAdd, addEncode, encodeFeedback };
-
 struct Setup {
   const CodecKernels* kernels;
   qcclDataType_t dtype;
@@ -69,12 +70,6 @@ double secondsOf(std::size_t turns, const std::function<void()>& call) {
   const auto start = std::chrono::steady_clock::now();
   for (std::size_t i = 0; i < turns; ++i) call();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 void runBenchmark(benchmark::State& state, const Setup& setup) {
@@ -92,7 +87,7 @@ void runBenchmark(benchmark::State& state, const Setup& setup) {
   EncodeOptions options;
   options.format = setup.format;
   options.stochastic = setup.work == Work::encodeStochastic;
-  options.countLosses = setup.work == Work::encodeCounting;
+  options.countLosses = setup.work == Work::encodeCounted;
   EncodeCounts counts;
   const auto encode = [&] { setup.kernels->encode(values.get(), elems, options, packed.get(), &counts); };
   const auto decode = [&] { setup.kernels->decode(packed.get(), elems, setup.format, values.get()); };
@@ -101,21 +96,13 @@ void runBenchmark(benchmark::State& state, const Setup& setup) {
   const auto encodeFeedback = [&] { setup.kernels->encodeFeedback(values.get(), elems, options, residual.get(), packed.get(), &counts); };
   encode();
 
-  // What is read and written: addEncode reads and writes the codes, encodeFeedback the residual.
-  std::size_t bytes = codeBytes + setup.valueBytes;
   std::function<void()> call = encode;
   if (setup.work == Work::decode) call = decode;
-  if (setup.work == Work::decodeAdd) {
-    call = decodeAdd;
-    bytes = codeBytes + 2 * elems * sizeof(float);
-  } else if (setup.work == Work::addEncode) {
-    call = addEncode;
-    bytes += codeBytes;
-  } else if (setup.work == Work::encodeFeedback) {
-    call = encodeFeedback;
-    bytes += 2 * residualBytes;
-  }
+  if (setup.work == Work::decodeAdd) call = decodeAdd;
+  if (setup.work == Work::addEncode) call = addEncode;
+  if (setup.work == Work::encodeFeedback) call = encodeFeedback;
 
+  const std::size_t bytes = movedBytes(setup.work, elems, setup.valueBytes, setup.format);
   const Buffer from = makeBuffer(bytes / 2);
   const Buffer to = makeBuffer(bytes / 2);
   const auto copy = [&] {
@@ -138,29 +125,19 @@ void runBenchmark(benchmark::State& state, const Setup& setup) {
 }
 
 void registerAll(const PackedFormat& format) {
-  constexpr std::pair<Work, const char*> kWorks[] = {{Work::encode, "encode"},
-                                                     {Work::encodeCounting, "encodeCounting"},
-                                                     {Work::encodeStochastic, "encodeStochastic"},
-                                                     {Work::decode, "decode"},
-                                                     {Work::decodeAdd, "decodeAdd"},
-                                                     {Work::addEncode, "addEncode"},
-                                                     {Work::encodeFeedback, "encodeFeedback"}};
-  for (const auto& [work, workName] : kWorks) {
-    for (const qcclDataType_t dtype : {qcclFloat32, qcclBfloat16, qcclFloat16}) {
-      if (work == Work::decodeAdd && dtype != qcclFloat32) continue;  // sums are FP32 whatever the values are: one kernel
-      for (const char* isa : {"avx512", "avx2", "baseline"}) {
-        const CodecKernels* kernels = codecKernels(isa, format.codec, dtype);
-        if (kernels == nullptr) continue;
-        for (const std::size_t valueBytes : kValueBytes) {
-          const std::string name =
-              std::string(workName) + "/" + enumName(qcclEnumDataType, dtype) + "/" + isa + "/" + std::to_string(valueBytes >> 10) + "KiB";
-          benchmark::RegisterBenchmark(name.c_str(), runBenchmark, Setup{kernels, dtype, work, valueBytes, format})
-              ->UseManualTime()
-              ->Unit(benchmark::kMicrosecond);
-        }
+  forEachWork([&](Work work, const std::string& workName, qcclDataType_t dtype) {
+    for (const char* isa : {"avx512", "avx2", "baseline"}) {
+      const CodecKernels* kernels = codecKernels(isa, format.codec, dtype);
+      if (kernels == nullptr) continue;
+      for (const std::size_t valueBytes : kValueBytes) {
+        const std::string name =
+            workName + "/" + enumName(qcclEnumDataType, dtype) + "/" + isa + "/" + std::to_string(valueBytes >> 10) + "KiB";
+        benchmark::RegisterBenchmark(name.c_str(), runBenchmark, Setup{kernels, dtype, work, valueBytes, format})
+            ->UseManualTime()
+            ->Unit(benchmark::kMicrosecond);
       }
     }
-  }
+  });
 }
 
 }  // namespace

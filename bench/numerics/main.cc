@@ -3,14 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <exception>
 #include <memory>
 #include <optional>
 #include <tuple>
 #include <vector>
 
 #include "common/api.hpp"
+#include "common/run_tool.hpp"
 #include "numerics/all_reduce.hpp"
 #include "numerics/options.hpp"
 #include "numerics/outliers.hpp"
@@ -118,14 +117,8 @@ int runAll(const Options& options) {
 }  // namespace qccl::bench::numerics
 
 int main(int argc, char** argv) {
-  try {
+  return qccl::bench::runTool("qccl-numerics", [&] {
     const auto options = qccl::bench::numerics::parseOptions(argc, argv);
     return options ? qccl::bench::numerics::runAll(*options) : 0;
-  } catch (const qccl::bench::ToolError& error) {
-    std::fprintf(stderr, "qccl-numerics: %s\n", error.what());
-    return 2;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "qccl-numerics: %s\n", error.what());
-    return 1;
-  }
+  });
 }

@@ -2,9 +2,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <iostream>
 
 #include "common/api.hpp"
+#include "common/command_line.hpp"
 #include "numerics/tables.hpp"
 
 namespace qccl::bench::numerics {
@@ -19,12 +19,6 @@ std::vector<Enum> parseNames(const std::string& flag, const std::vector<std::str
     values.push_back(static_cast<Enum>(value));
   }
   return values;
-}
-
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
 }
 
 }  // namespace
@@ -50,15 +44,7 @@ std::optional<Options> parseOptions(int argc, char** argv) {
   app.add_option("--gradients", options.gradients,
                  "Folder that qccl-train train --save-gradients made; without it those rows are left out");
   app.add_option("--json", options.jsonPath, "Also write JSON lines to this file; -: to standard output instead of the tables");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) {
-      app.exit(error, std::cout, std::cerr);
-      return std::nullopt;
-    }
-    throw ToolError(std::string(error.what()) + "; see qccl-numerics --help");
-  }
+  if (!parseCommandLine(app, argc, argv)) return std::nullopt;
   const std::vector<std::string> known = tableNames();
   for (const std::string& table : options.tables) {
     if (std::find(known.begin(), known.end(), table) == known.end())

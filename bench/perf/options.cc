@@ -2,10 +2,10 @@
 
 #include <CLI/CLI.hpp>
 #include <charconv>
-#include <iostream>
 #include <limits>
 
 #include "common/api.hpp"
+#include "common/command_line.hpp"
 
 namespace qccl::bench {
 namespace {
@@ -14,12 +14,6 @@ constexpr const char* kDataKinds[] = {"normal", "uniform", "heavy", "integers"};
 constexpr const char* kCarriers[] = {"auto", "inproc", "ucx"};
 constexpr const char* kAgainst[] = {"none", "mpi", "gloo"};
 constexpr std::size_t kMaxSize = std::size_t{1} << 40;
-
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
 
 [[noreturn]] void refuse(const std::string& flag, const std::string& text, const std::vector<std::string>& names) {
   throw ToolError(flag + " " + text + ": unknown; allowed: " + joined(names));
@@ -154,15 +148,7 @@ std::optional<Options> parseOptions(int argc, char** argv) {
       "time: median over iterations of the slowest rank; busbw: the bandwidth that the links see, as nccl-tests defines it.",
       "qccl-perf");
   addFlags(app, raw, options);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) {
-      app.exit(error, std::cout, std::cerr);
-      return std::nullopt;
-    }
-    throw ToolError(std::string(error.what()) + "; see qccl-perf --help");
-  }
+  if (!parseCommandLine(app, argc, argv)) return std::nullopt;
   options.collective = static_cast<qcclColl_t>(parseEnum("collective", raw.collective, qcclEnumColl, qcclNumColls));
   options.dtype = static_cast<qcclDataType_t>(parseEnum("--dtype", raw.dtype, qcclEnumDataType, qcclNumTypes));
   options.op = static_cast<qcclRedOp_t>(parseEnum("--op", raw.op, qcclEnumRedOp, qcclNumOps));

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <vector>
 
+#include "common/median.hpp"
 #include "perf/number_formats.hpp"
 
 namespace qccl::bench {
@@ -77,12 +78,6 @@ class Loop {
   std::size_t refillEvery_;
   std::size_t callsSinceRefill_ = 0;
 };
-
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
 
 // Each iteration's slowest rank.
 std::vector<double> slowest(const std::vector<double>& all, std::size_t iterations) {

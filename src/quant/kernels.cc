@@ -8,6 +8,7 @@
 
 #include "core/error.hpp"
 #include "core/settings.hpp"
+#include "quant/codec_table.hpp"
 
 namespace qccl::quant {
 
@@ -72,21 +73,6 @@ const IsaRow& chosenIsa() {
   return row;
 }
 
-const CodecKernels* select(const IsaRow& row, qcclCodec_t codec, qcclDataType_t dtype) {
-  if (codec <= qcclCodecNone || codec >= qcclNumCodecs) return nullptr;
-  const CodecKernels* byType = row.codecs[codec - 1];
-  switch (dtype) {
-    case qcclFloat32:
-      return &byType[0];
-    case qcclBfloat16:
-      return &byType[1];
-    case qcclFloat16:
-      return &byType[2];
-    default:
-      return nullptr;
-  }
-}
-
 const ReduceKernels& select(const IsaRow& row, qcclDataType_t dtype, qcclRedOp_t op) {
   if (dtype < 0 || dtype >= qcclNumTypes) {
     fail(qcclInvalidArgument, "unknown data type ", static_cast<int>(dtype), "; see qcclDataType_t");
@@ -119,13 +105,13 @@ const IsaRow* supportedIsa(const std::string& isa) {
 
 const char* kernelIsa() { return chosenIsa().name; }
 
-const CodecKernels* codecKernels(qcclCodec_t codec, qcclDataType_t dtype) { return select(chosenIsa(), codec, dtype); }
+const CodecKernels* codecKernels(qcclCodec_t codec, qcclDataType_t dtype) { return kernelsIn(chosenIsa().codecs, codec, dtype); }
 
 const ReduceKernels& reduceKernels(qcclDataType_t dtype, qcclRedOp_t op) { return select(chosenIsa(), dtype, op); }
 
 const CodecKernels* codecKernels(const std::string& isa, qcclCodec_t codec, qcclDataType_t dtype) {
   const IsaRow* row = supportedIsa(isa);
-  return row == nullptr ? nullptr : select(*row, codec, dtype);
+  return row == nullptr ? nullptr : kernelsIn(row->codecs, codec, dtype);
 }
 
 const ReduceKernels* reduceKernels(const std::string& isa, qcclDataType_t dtype, qcclRedOp_t op) {

@@ -6,9 +6,10 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <random>
 #include <string>
 #include <vector>
+
+#include "values.hpp"
 
 namespace qccl::test {
 
@@ -28,14 +29,12 @@ struct AllReduceCase {
   // number of the call, so the cases are to be run in the same order.
   std::uint64_t run(qcclComm_t comm, int rank) const {
     std::vector<char> x(count * qcclTypeSize(dtype));
-    std::mt19937 random(static_cast<unsigned>(rank) + 17u);
-    std::normal_distribution<float> normal;
+    const std::vector<float> values = normalValues(count, rank);
     for (std::size_t i = 0; i < count; ++i) {
-      const float value = normal(random);
       if (dtype == qcclFloat32) {
-        std::memcpy(x.data() + 4 * i, &value, 4);
+        std::memcpy(x.data() + 4 * i, &values[i], 4);
       } else {
-        std::memcpy(x.data() + 2 * i, reinterpret_cast<const char*>(&value) + 2, 2);  // bfloat16: the upper half
+        std::memcpy(x.data() + 2 * i, reinterpret_cast<const char*>(&values[i]) + 2, 2);  // bfloat16: the upper half
       }
     }
     qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
@@ -48,9 +47,7 @@ struct AllReduceCase {
       std::fprintf(stderr, "%s: %s\n", name().c_str(), qcclGetLastError(comm));
       return 0;
     }
-    std::uint64_t hash = 1469598103934665603u;
-    for (const char byte : x) hash = (hash ^ static_cast<unsigned char>(byte)) * 1099511628211u;
-    return hash;
+    return hashOf(x);
   }
 };
 

@@ -95,30 +95,25 @@ TEST_P(Behaviour, MismatchedCallsAreReportedOnEveryRank) {
                          : qcclAllReduce(x, x, 100, qcclFloat32, qcclSum, comm, nullptr);
       },
       "allgather");
-  mismatch(
-      [](int rank, qcclComm_t comm, float* x) {
-        qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
-        quant.codec = qcclCodecInt8;
-        quant.blockElems = rank == 0 ? 64 : 256;
-        return qcclAllReduceEx(x, x, 100000, qcclFloat32, qcclSum, &quant, comm, nullptr);
-      },
-      "block=64");
-  mismatch(
-      [](int rank, qcclComm_t comm, float* x) {
-        qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
-        quant.algorithm = qcclAlgoHier;
-        quant.ranksPerHost = rank == 0 ? 3 : 1;
-        return qcclAllReduceEx(x, x, 100000, qcclFloat32, qcclSum, &quant, comm, nullptr);
+  const auto mismatchedConfig = [&](const std::function<void(int, qcclQuantConfig_t*)>& change, const std::string& part) {
+    mismatch(
+        [&](int rank, qcclComm_t comm, float* x) {
+          qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
+          quant.codec = qcclCodecInt8;
+          change(rank, &quant);
+          return qcclAllReduceEx(x, x, 100000, qcclFloat32, qcclSum, &quant, comm, nullptr);
+        },
+        part);
+  };
+  mismatchedConfig([](int rank, qcclQuantConfig_t* quant) { quant->blockElems = rank == 0 ? 64 : 256; }, "block=64");
+  mismatchedConfig(
+      [](int rank, qcclQuantConfig_t* quant) {
+        quant->codec = qcclCodecNone;
+        quant->algorithm = qcclAlgoHier;
+        quant->ranksPerHost = rank == 0 ? 3 : 1;
       },
       "ranks per host=3");
-  mismatch(
-      [](int rank, qcclComm_t comm, float* x) {
-        qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
-        quant.codec = qcclCodecInt8;
-        quant.inspectEvery = rank == 2 ? 5 : 0;
-        return qcclAllReduceEx(x, x, 100000, qcclFloat32, qcclSum, &quant, comm, nullptr);
-      },
-      "inspected every 5");
+  mismatchedConfig([](int rank, qcclQuantConfig_t* quant) { quant->inspectEvery = rank == 2 ? 5 : 0; }, "inspected every 5");
 }
 
 TEST_P(Behaviour, HierNeedsHostsOfEquallyManyRanks) {

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "rank_threads.hpp"
+#include "values.hpp"
 
 namespace qccl::test {
 namespace {
@@ -15,14 +16,6 @@ constexpr double kAdditionTolerance = 16 * 0x1p-24;
 constexpr std::size_t kBlock = 64;
 
 using Ranges = std::vector<qcclPrecisionRange_t>;
-
-std::vector<float> normalValues(std::size_t count, int rank) {
-  std::mt19937 random(static_cast<unsigned>(rank) + 40u);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(count);
-  for (float& x : values) x = normal(random);
-  return values;
-}
 
 qcclQuantConfig_t quantConfig(int codec, int algorithm) {
   qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;

@@ -4,11 +4,11 @@
 
 #include <cmath>
 #include <cstring>
-#include <random>
 
 #include "quant/noise.hpp"
 #include "quant/reference.hpp"
 #include "rank_threads.hpp"
+#include "values.hpp"
 
 namespace qccl::test {
 namespace {
@@ -29,14 +29,6 @@ PackedFormat internal(const qcclPackedFormat_t& f) {
 std::string nameOf(const qcclPackedFormat_t& f) {
   return std::string(qcclEnumName(qcclEnumCodec, f.codec)) + ", scale " + qcclEnumName(qcclEnumScale, f.scale) + ", block " +
          std::to_string(f.blockElems);
-}
-
-std::vector<float> normalValues(std::size_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(count);
-  for (float& x : values) x = normal(random);
-  return values;
 }
 
 // Bytes aligned as packed buffers must be.
@@ -175,7 +167,7 @@ TEST_P(PackedCollectives, AllReduceIsWithinTheBoundAndTheSameOnEveryRank) {
       std::vector<Packed> results(n, Packed(0));
       ranks.run([&](int rank, qcclComm_t comm) {
         const auto r = static_cast<std::size_t>(rank);
-        Packed packed = quantized(normalValues(count, 10u + static_cast<unsigned>(rank)), format);
+        Packed packed = quantized(normalValues(count, 10 + rank), format);
         inputs[r] = dequantized(packed.data(), count, format);
         values[r].resize(count);
         qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
@@ -209,7 +201,7 @@ TEST_P(PackedCollectives, WhatStaysPackedIsWhatIsDecodedOtherwise) {
   for (const qcclPackedFormat_t& format : {kFormats[0], kFormats[1]}) {
     for (const int algorithm : {qcclAlgoTwoshot, qcclAlgoRing, qcclAlgoTree, qcclAlgoHier}) {
       ranks.run([&](int rank, qcclComm_t comm) {
-        const Packed input = quantized(normalValues(kCount, static_cast<unsigned>(rank)), format);
+        const Packed input = quantized(normalValues(kCount, rank), format);
         Packed packed(input.bytes());
         std::vector<float> values(kCount);
         qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
@@ -238,7 +230,7 @@ TEST_P(PackedCollectives, ReduceScatterAndAllGatherTakeAndGivePackedParts) {
         const auto r = static_cast<std::size_t>(rank);
         Packed input(n * partBytes), part(partBytes), all(n * partBytes);
         for (std::size_t p = 0; p < n; ++p) {
-          const Packed one = quantized(normalValues(kCount, static_cast<unsigned>(100 * r + p)), format);
+          const Packed one = quantized(normalValues(kCount, static_cast<int>(100 * r + p)), format);
           std::memcpy(input.data() + p * partBytes, one.data(), partBytes);
           inputs[p][r] = dequantized(one.data(), kCount, format);
         }

@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 #include <tuple>
 
 #include "rank_threads.hpp"
+#include "values.hpp"
 
 namespace qccl::test {
 namespace {
@@ -15,15 +15,7 @@ namespace {
 constexpr double kModelToleranceDb = 0.15;
 constexpr double kPowerOfTwoToleranceDb = 0.3;
 
-std::vector<float> gaussian(std::size_t count, int rank) {
-  std::mt19937 random(static_cast<unsigned>(rank) + 99u);
-  std::normal_distribution<float> normal;
-  std::vector<float> x(count);
-  for (float& value : x) value = normal(random);
-  return x;
-}
-
-// The energy of a result and of its error against the exact sum of gaussian() over `size` ranks, from element `first` of the message on.
+// The energy of a result and of its error against the exact sum over `size` ranks, from element `first` of the message on.
 struct Energies {
   double signal = 0;
   double noise = 0;
@@ -34,7 +26,7 @@ struct Energies {
 Energies compare(const std::vector<float>& result, std::size_t first, std::size_t total, int size) {
   std::vector<double> exact(result.size());
   for (int rank = 0; rank < size; ++rank) {
-    const std::vector<float> x = gaussian(total, rank);
+    const std::vector<float> x = normalValues(total, rank);
     for (std::size_t i = 0; i < result.size(); ++i) exact[i] += static_cast<double>(x[first + i]);
   }
   Energies energies;
@@ -44,6 +36,23 @@ Energies compare(const std::vector<float>& result, std::size_t first, std::size_
     energies.noise += error * error;
   }
   return energies;
+}
+
+// What the ranks get for normalValues(), on rank 0.
+std::vector<float> allReduce(const RankThreads& ranks, std::size_t count, const qcclQuantConfig_t& quant) {
+  std::vector<float> result;
+  ranks.run([&](int rank, qcclComm_t comm) {
+    std::vector<float> x = normalValues(count, rank);
+    QCCL_ASSERT_OK(qcclAllReduceEx(x.data(), x.data(), count, qcclFloat32, qcclSum, &quant, comm, nullptr));
+    if (rank == 0) result = x;
+  });
+  return result;
+}
+
+double predictedSnrDb(const RankThreads& ranks, qcclColl_t collective, std::size_t count, const qcclQuantConfig_t* quant) {
+  qcclPlan_t plan{};
+  QCCL_EXPECT_OK(qcclCommExplain(ranks.comm(0), collective, count, qcclFloat32, qcclSum, quant, &plan));
+  return plan.predictedSnrDb;
 }
 
 class Precision : public testing::TestWithParam<std::tuple<int, int>> {
@@ -67,15 +76,8 @@ TEST_P(Precision, OfAllReduceIsAsPredicted) {
   for (const int block : {32, 256, 2048}) {
     for (const int rounding : {qcclRoundNearest, qcclRoundStochastic}) {
       const qcclQuantConfig_t quant = config(block, rounding);
-      std::vector<float> result;
-      ranks.run([&](int rank, qcclComm_t comm) {
-        std::vector<float> x = gaussian(count, rank);
-        QCCL_ASSERT_OK(qcclAllReduceEx(x.data(), x.data(), count, qcclFloat32, qcclSum, &quant, comm, nullptr));
-        if (rank == 0) result = x;
-      });
-      qcclPlan_t plan;
-      QCCL_ASSERT_OK(qcclCommExplain(ranks.comm(0), qcclCollAllReduce, count, qcclFloat32, qcclSum, &quant, &plan));
-      EXPECT_NEAR(compare(result, 0, count, size()).snrDb(), plan.predictedSnrDb, kModelToleranceDb)
+      const std::vector<float> result = allReduce(ranks, count, quant);
+      EXPECT_NEAR(compare(result, 0, count, size()).snrDb(), predictedSnrDb(ranks, qcclCollAllReduce, count, &quant), kModelToleranceDb)
           << "block " << block << ", " << qcclEnumName(qcclEnumRounding, rounding);
     }
   }
@@ -97,37 +99,34 @@ TEST_P(PrecisionOfFormats, IsAsPredictedForEveryCodecAndScale) {
       quant.scale = scale;
       std::vector<float> result;
       ranks.run([&](int rank, qcclComm_t comm) {
-        std::vector<float> x = gaussian(count, rank);
+        std::vector<float> x = normalValues(count, rank);
         for (std::size_t i = 0; i < count; ++i) x[i] *= sizeAt(i);
         QCCL_ASSERT_OK(qcclAllReduceEx(x.data(), x.data(), count, qcclFloat32, qcclSum, &quant, comm, nullptr));
         if (rank != 0) return;
         for (std::size_t i = 0; i < count; ++i) x[i] /= sizeAt(i);
         result = x;
       });
-      qcclPlan_t plan;
-      QCCL_ASSERT_OK(qcclCommExplain(ranks.comm(0), qcclCollAllReduce, count, qcclFloat32, qcclSum, &quant, &plan));
       const double tolerance = scale == qcclScaleE8m0 ? kPowerOfTwoToleranceDb : kModelToleranceDb;
-      EXPECT_NEAR(compare(result, 0, count, size()).snrDb(), plan.predictedSnrDb, tolerance)
+      EXPECT_NEAR(compare(result, 0, count, size()).snrDb(), predictedSnrDb(ranks, qcclCollAllReduce, count, &quant), tolerance)
           << qcclEnumName(qcclEnumCodec, codec) << ", scale " << qcclEnumName(qcclEnumScale, scale);
     }
   }
 }
 
 TEST_P(Precision, OfReduceScatterIsAsPredicted) {
-  const std::size_t count = std::size_t{1} << 15;
+  const std::size_t count = std::size_t{1} << 17;
   const std::size_t total = count * static_cast<std::size_t>(size());
   const qcclQuantConfig_t quant = config(256, qcclRoundNearest);
   const RankThreads ranks("inproc", size(), [&](qcclConfig_t& config) { config.quant = quant; });
   std::vector<float> result(count);
   ranks.run([&](int rank, qcclComm_t comm) {
-    const std::vector<float> x = gaussian(total, rank);
+    const std::vector<float> x = normalValues(total, rank);
     std::vector<float> own(count);
     QCCL_ASSERT_OK(qcclReduceScatter(x.data(), own.data(), count, qcclFloat32, qcclSum, comm, nullptr));
     if (rank == 1) result = own;
   });
-  qcclPlan_t plan;
-  QCCL_ASSERT_OK(qcclCommExplain(ranks.comm(0), qcclCollReduceScatter, count, qcclFloat32, qcclSum, nullptr, &plan));
-  EXPECT_NEAR(compare(result, count, total, size()).snrDb(), plan.predictedSnrDb, kModelToleranceDb);
+  EXPECT_NEAR(compare(result, count, total, size()).snrDb(), predictedSnrDb(ranks, qcclCollReduceScatter, count, nullptr),
+              kModelToleranceDb);
 }
 
 std::string nameOf(const testing::TestParamInfo<std::tuple<int, int>>& test) {
@@ -146,15 +145,8 @@ TEST(PrecisionOfALongRing, IsAsPredicted) {
   qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
   quant.codec = qcclCodecInt4;
   quant.algorithm = qcclAlgoRing;
-  std::vector<float> result;
-  ranks.run([&](int rank, qcclComm_t comm) {
-    std::vector<float> x = gaussian(count, rank);
-    QCCL_ASSERT_OK(qcclAllReduceEx(x.data(), x.data(), count, qcclFloat32, qcclSum, &quant, comm, nullptr));
-    if (rank == 0) result = x;
-  });
-  qcclPlan_t plan;
-  QCCL_ASSERT_OK(qcclCommExplain(ranks.comm(0), qcclCollAllReduce, count, qcclFloat32, qcclSum, &quant, &plan));
-  EXPECT_NEAR(compare(result, 0, count, size).snrDb(), plan.predictedSnrDb, kModelToleranceDb);
+  const std::vector<float> result = allReduce(ranks, count, quant);
+  EXPECT_NEAR(compare(result, 0, count, size).snrDb(), predictedSnrDb(ranks, qcclCollAllReduce, count, &quant), kModelToleranceDb);
 }
 
 TEST(DemandForPrecision, ChoosesAlgorithmsAndReachesTheResult) {
@@ -174,12 +166,7 @@ TEST(DemandForPrecision, ChoosesAlgorithmsAndReachesTheResult) {
   const qcclPlan_t better = plan(quant);
   EXPECT_EQ(better.codec, qcclCodecInt8);
   EXPECT_GE(better.predictedSnrDb, quant.minSnrDb);
-  std::vector<float> result;
-  ranks.run([&](int rank, qcclComm_t comm) {
-    std::vector<float> x = gaussian(count, rank);
-    QCCL_ASSERT_OK(qcclAllReduceEx(x.data(), x.data(), count, qcclFloat32, qcclSum, &quant, comm, nullptr));
-    if (rank == 0) result = x;
-  });
+  const std::vector<float> result = allReduce(ranks, count, quant);
   EXPECT_GE(compare(result, 0, count, size).snrDb(), quant.minSnrDb);
   // More than int8 has: exact, but not where int8 was asked for with the call.
   quant.minSnrDb = 60;

@@ -7,11 +7,11 @@
 #include <cstring>
 #include <limits>
 #include <map>
-#include <random>
 #include <tuple>
 
 #include "quant/reference.hpp"
 #include "rank_threads.hpp"
+#include "values.hpp"
 
 namespace qccl::test {
 namespace {
@@ -25,11 +25,10 @@ enum class Data { normal, heavyTailed, tiny, huge, mixedMagnitudes };
 
 // The values of one rank, of the type, as FP32: what the library gets, exactly.
 std::vector<char> makeInput(qcclDataType_t dtype, std::size_t count, int rank, Data data) {
-  std::mt19937 random(static_cast<unsigned>(1000 * rank + static_cast<int>(data)));
-  std::normal_distribution<float> normal;
+  const std::vector<float> values = normalValues(count, 1000 * rank + static_cast<int>(data));
   std::vector<char> buffer(count * qcclTypeSize(dtype));
   for (std::size_t i = 0; i < count; ++i) {
-    float x = normal(random);
+    float x = values[i];
     switch (data) {
       case Data::normal:
         break;
@@ -50,12 +49,6 @@ std::vector<char> makeInput(qcclDataType_t dtype, std::size_t count, int rank, D
     quant::storeElem(dtype, buffer.data(), i, x);
   }
   return buffer;
-}
-
-std::uint64_t hashOf(const std::vector<char>& bytes) {
-  std::uint64_t hash = 1469598103934665603u;
-  for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 1099511628211u;
-  return hash;
 }
 
 struct Scenario {

@@ -4,11 +4,11 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <random>
 #include <tuple>
 
 #include "quant/reference.hpp"
 #include "rank_threads.hpp"
+#include "values.hpp"
 
 namespace qccl::test {
 namespace {
@@ -18,10 +18,9 @@ constexpr std::size_t kSampleElems = 4096;
 constexpr double kSampleToleranceDb = 0.5;
 
 std::vector<char> gaussian(qcclDataType_t dtype, std::size_t count, int rank) {
-  std::mt19937 random(static_cast<unsigned>(rank) + 5u);
-  std::normal_distribution<float> normal;
+  const std::vector<float> values = normalValues(count, rank);
   std::vector<char> x(count * qcclTypeSize(dtype));
-  for (std::size_t i = 0; i < count; ++i) quant::storeElem(dtype, x.data(), i, normal(random));
+  for (std::size_t i = 0; i < count; ++i) quant::storeElem(dtype, x.data(), i, values[i]);
   return x;
 }
 

@@ -1,13 +1,14 @@
 // What the codecs promise, shown on the oracle. (kernels_test.cc shows that every fast version has the oracle's bits.)
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
-#include "core/types.hpp"
 #include "quant/block_scale.hpp"
 #include "quant/codes.hpp"
+#include "quant/formats.hpp"
 #include "quant/precision.hpp"
 #include "quant/reference.hpp"
 #include "quant/test_values.hpp"
@@ -27,24 +28,6 @@ constexpr double kBfloat16Denormal = 0x1p-133;
 
 // E8M0 scales end at 2^-127, and so do the steps of codes.
 constexpr double kLeastE8m0Step = 0x1p-127;
-
-constexpr qcclScale_t kScales[] = {qcclScaleFloat32, qcclScaleBfloat16, qcclScaleE8m0};
-
-// Every codec with every scale that makes a difference to it.
-std::vector<PackedFormat> formats(std::size_t blockElems) {
-  std::vector<PackedFormat> all;
-  for (int codec = qcclCodecInt8; codec < qcclNumCodecs; ++codec) {
-    for (const qcclScale_t scale : kScales) {
-      if (codec != qcclCodecBf16 || scale == qcclScaleFloat32) all.push_back({static_cast<qcclCodec_t>(codec), scale, blockElems});
-    }
-  }
-  return all;
-}
-
-std::string nameOf(const PackedFormat& format) {
-  return std::string(enumName(qcclEnumCodec, format.codec)) + ", scale " + enumName(qcclEnumScale, format.scale) + ", block " +
-         std::to_string(format.blockElems);
-}
 
 constexpr PackedFormat int8Format(std::size_t blockElems) { return {qcclCodecInt8, qcclScaleFloat32, blockElems}; }
 
@@ -71,12 +54,6 @@ RoundTrip roundTrip(const std::vector<float>& values, const EncodeOptions& optio
 
 RoundTrip roundTrip(const std::vector<float>& values, const PackedFormat& format, bool stochastic = false, std::uint64_t key = 0) {
   return roundTrip(values, EncodeOptions{format, stochastic, key, 0, true});
-}
-
-float largestMagnitude(const std::vector<float>& values, std::size_t first, std::size_t count) {
-  float largest = 0.0f;
-  for (std::size_t i = first; i < std::min(values.size(), first + count); ++i) largest = std::max(largest, std::fabs(values[i]));
-  return largest;
 }
 
 constexpr Shape kFiniteShapes[] = {Shape::normal,  Shape::heavyTailed, Shape::ties, Shape::zeros,   Shape::denormals,      Shape::oneUnit,
@@ -211,49 +188,6 @@ TEST(Codec, CountsWhatIsFlushedInSampledBlocks) {
   EXPECT_EQ(result.counts.saturated, 0u);
 }
 
-TEST(Codec, FeedbackCarriesTheErrorToTheNextCall) {
-  Random random(33);
-  const std::vector<float> values = test::makeValues(Shape::normal, 1000, random);
-  for (const PackedFormat& format : formats(64)) {
-    const PackedFormat restFormat = residualFormat(64);
-    GuardedBuffer rest(packedBytes(values.size(), restFormat), kSectionAlign, 0);
-    GuardedBuffer packed(packedBytes(values.size(), format), kSectionAlign);
-    std::vector<double> mean(values.size(), 0.0);
-    constexpr int kCalls = 64;
-    for (int call = 0; call < kCalls; ++call) {
-      EncodeCounts counts;
-      referenceEncodeFeedback(qcclFloat32, values.data(), values.size(), {format, false, 0, 0, false}, rest.data(), packed.data(), &counts);
-      std::vector<float> decoded(values.size());
-      referenceDecode(qcclFloat32, packed.data(), values.size(), format, decoded.data());
-      for (std::size_t i = 0; i < values.size(); ++i) mean[i] += static_cast<double>(decoded[i]) / kCalls;
-    }
-    // What is left over after all calls is one call's error and what 8 bits lose of it each time, which wanders.
-    const double once = largestError(format, false);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const double a = largestMagnitude(values, i / 64 * 64, 64);
-      ASSERT_LE(std::fabs(mean[i] - static_cast<double>(values[i])), 2.0 * once * a / kCalls + 4.0 * once * a / 127.0)
-          << nameOf(format) << ", element " << i;
-    }
-  }
-}
-
-TEST(Codec, ANonFiniteBlockLeavesNoResidual) {
-  std::vector<float> values(64, 1.3f);
-  values[3] = std::numeric_limits<float>::quiet_NaN();
-  for (const PackedFormat& format : formats(32)) {
-    const PackedFormat restFormat = residualFormat(32);
-    GuardedBuffer rest(packedBytes(values.size(), restFormat), kSectionAlign, 0);
-    GuardedBuffer packed(packedBytes(values.size(), format), kSectionAlign);
-    EncodeCounts counts;
-    referenceEncodeFeedback(qcclFloat32, values.data(), values.size(), {format, false, 0, 0, false}, rest.data(), packed.data(), &counts);
-    EXPECT_EQ(counts.nonFiniteBlocks, 1u);
-    std::vector<float> left(values.size());
-    referenceDecode(qcclFloat32, rest.data(), values.size(), restFormat, left.data());
-    for (std::size_t i = 0; i < 32; ++i) EXPECT_EQ(left[i], 0.0f);
-    for (std::size_t i = 32; i < 64; ++i) EXPECT_TRUE(std::isfinite(left[i]));
-  }
-}
-
 // Nothing in the codec knows an absolute magnitude: a block and its multiple by a power of two have the same codes, and decode to the same
 // multiple where that is normal.
 TEST(Codec, PrecisionIsRelative) {
@@ -303,34 +237,6 @@ TEST(Codec, FewDenormalUnitsAreExact) {
   }
 }
 
-// The element with the block's largest magnitude. Every FP32 mantissa in the binades where the codec changes what it does, and a sample of
-// the others.
-TEST(Codec, TheLargestElementDecodesToWithinOneUlp) {
-  using Int8 = IntCode<8>;
-  const auto check = [](std::uint32_t bits) {
-    const float a = floatFromBits(bits);
-    const std::uint32_t scale = storedScale(qcclScaleFloat32, Int8::kMax, bits);
-    const BlockEncoder encoder(qcclScaleFloat32, Int8::kMax, scale);
-    const float code = Int8::value(Int8::nearest(encoder.scaled(a)));
-    const auto decoded = static_cast<std::int64_t>(bitsOf(BlockDecoder(qcclScaleFloat32, Int8::kMax, scale).decode(code)));
-    const std::int64_t ulps = std::abs(decoded - static_cast<std::int64_t>(scale));
-    return code == 127.0f && Int8::value(Int8::nearest(encoder.scaled(-a))) == -127.0f && ulps <= 1 && decoded < kInfBits &&
-           bits - scale <= 1;
-  };
-  for (const std::uint32_t exponent : {1u, 30u, 31u, 127u, 254u}) {
-    for (std::uint32_t mantissa = 0; mantissa < (1u << 23); mantissa += exponent == 254 ? 1 : 7) {
-      ASSERT_TRUE(check(exponent << 23 | mantissa)) << std::hex << (exponent << 23 | mantissa);
-    }
-  }
-  for (std::uint32_t bits = 1; bits < kInfBits; bits += 1009) ASSERT_TRUE(check(bits)) << std::hex << bits;
-  for (std::uint32_t bits = 1; bits < 5000; ++bits) ASSERT_TRUE(check(bits)) << std::hex << bits;
-  EXPECT_TRUE(check(kInfBits - 1)) << "FLT_MAX";
-  // Only FLT_MAX is stored as its neighbour.
-  EXPECT_EQ(storedScale(qcclScaleFloat32, 127.0f, kInfBits - 1), kInfBits - 2);
-  EXPECT_EQ(storedScale(qcclScaleFloat32, 127.0f, kInfBits - 2), kInfBits - 2);
-  EXPECT_EQ(storedScale(qcclScaleFloat32, 127.0f, kInfBits - 3), kInfBits - 3);
-}
-
 TEST(Codec, TheThresholdOfTinyBlocksDoesNotShow) {
   Random random(14);
   const std::uint32_t threshold = bitsOf(0x1p-96f);
@@ -349,31 +255,6 @@ TEST(Codec, TheThresholdOfTinyBlocksDoesNotShow) {
       ASSERT_EQ(code, std::lrint(static_cast<double>(values[i]) * 127.0 / static_cast<double>(a)));
     }
   }
-}
-
-TEST(Codec, StochasticRoundingGoesUpWithTheProbabilityOfTheFraction) {
-  using Int8 = IntCode<8>;
-  const auto stochastic = [](float y, float noise) { return Int8::value(Int8::stochastic(y, noise)); };
-  for (int whole = -127; whole <= 127; ++whole) {
-    for (const float noise : {0.0f, 0.5f, 1.0f - 0x1p-24f})
-      EXPECT_EQ(stochastic(static_cast<float>(whole), noise), static_cast<float>(whole)) << noise;
-  }
-  EXPECT_EQ(stochastic(5.5f, 0.5f - 0x1p-24f), 6.0f);
-  EXPECT_EQ(stochastic(5.5f, 0.5f), 5.0f);
-  EXPECT_EQ(stochastic(-5.5f, 0.5f - 0x1p-24f), -5.0f);
-  EXPECT_EQ(stochastic(-5.5f, 0.5f), -6.0f);
-}
-
-TEST(Codec, StochasticCodesStayWithin127) {
-  int above = 0;
-  for (std::uint32_t mantissa = 0; mantissa < 1000; ++mantissa) {
-    const float a = floatFromBits(bitsOf(1.0f) | mantissa << 13);
-    const float y = BlockEncoder(qcclScaleFloat32, 127.0f, bitsOf(a)).scaled(a);
-    above += y > 127.0f ? 1 : 0;
-    EXPECT_EQ(IntCode<8>::value(IntCode<8>::stochastic(y, 0.0f)), 127.0f) << a;
-    EXPECT_EQ(IntCode<8>::value(IntCode<8>::stochastic(-y, 1.0f - 0x1p-24f)), -127.0f) << a;
-  }
-  EXPECT_GT(above, 10) << "no value of this test is scaled beyond 127";
 }
 
 TEST(Codec, AnAllZeroBlockIsZero) {

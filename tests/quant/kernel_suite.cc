@@ -9,6 +9,7 @@
 #include "core/types.hpp"
 #include "quant/block_scale.hpp"
 #include "quant/codes.hpp"
+#include "quant/formats.hpp"
 #include "quant/noise.hpp"
 #include "quant/reference.hpp"
 
@@ -20,7 +21,6 @@ using test::Random;
 namespace {
 
 constexpr qcclDataType_t kTypes[] = {qcclFloat32, qcclBfloat16, qcclFloat16};
-constexpr qcclScale_t kScales[] = {qcclScaleFloat32, qcclScaleBfloat16, qcclScaleE8m0};
 
 }  // namespace
 

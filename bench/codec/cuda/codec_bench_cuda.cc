@@ -18,6 +18,8 @@
 #include <vector>
 
 #include "codec/format_option.hpp"
+#include "codec/work.hpp"
+#include "common/median.hpp"
 #include "core/types.hpp"
 #include "device/cuda/devices.hpp"
 #include "device/cuda/memory.hpp"
@@ -28,6 +30,7 @@
 namespace qccl::quant {
 namespace {
 
+using bench::median;
 using device::cuda::copyAsync;
 using device::cuda::DeviceBuffer;
 
@@ -36,8 +39,6 @@ constexpr std::size_t kValueBytes[] = {16 * kMiB, 64 * kMiB, 256 * kMiB, 1024 * 
 // The buffers of a turn, and what a turn moves at least: long enough that the clock's grain and the first launch do not show.
 constexpr std::size_t kFootprintBytes = 1024 * kMiB;
 constexpr std::size_t kTurnBytes = 4096 * kMiB;
-
-enum class Work { encode, encodeCounted, encodeStochastic, decode, decodeAdd, addEncode, encodeFeedback };
 
 struct Setup {
   const cuda::CodecKernels* kernels;
@@ -65,30 +66,9 @@ struct Buffers {
   DeviceBuffer residual;
 };
 
-// What a call reads and writes.
-std::size_t movedBytes(const Setup& setup, std::size_t elems) {
-  const std::size_t codeBytes = packedBytes(elems, setup.format);
-  switch (setup.work) {
-    case Work::decodeAdd:
-      return codeBytes + 2 * setup.valueBytes;
-    case Work::addEncode:
-      return 2 * codeBytes + setup.valueBytes;
-    case Work::encodeFeedback:
-      return codeBytes + setup.valueBytes + 2 * packedBytes(elems, residualFormat(setup.format.blockElems));
-    default:
-      return codeBytes + setup.valueBytes;
-  }
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 void runBenchmark(benchmark::State& state, const Setup& setup) {
   const std::size_t elems = setup.valueBytes / typeSize(setup.dtype);
-  const std::size_t bytes = movedBytes(setup, elems);
+  const std::size_t bytes = movedBytes(setup.work, elems, setup.valueBytes, setup.format);
   const bool feedback = setup.work == Work::encodeFeedback;
   device::cuda::Stream stream;
   const device::StreamHandle handle = stream.handle();
@@ -159,27 +139,16 @@ void runBenchmark(benchmark::State& state, const Setup& setup) {
 }
 
 void registerAll(const PackedFormat& format) {
-  constexpr std::pair<Work, const char*> kWorks[] = {{Work::encode, "encode"},
-                                                     {Work::encodeCounted, "encodeCounted"},
-                                                     {Work::encodeStochastic, "encodeStochastic"},
-                                                     {Work::decode, "decode"},
-                                                     {Work::decodeAdd, "decodeAdd"},
-                                                     {Work::addEncode, "addEncode"},
-                                                     {Work::encodeFeedback, "encodeFeedback"}};
-  for (const auto& [work, workName] : kWorks) {
-    for (const qcclDataType_t dtype : {qcclFloat32, qcclBfloat16, qcclFloat16}) {
-      if (work == Work::decodeAdd && dtype != qcclFloat32) continue;  // sums are FP32 whatever the values are: one kernel
-      for (const std::size_t valueBytes : kValueBytes) {
-        const std::string name =
-            std::string(workName) + "/" + enumName(qcclEnumDataType, dtype) + "/" + std::to_string(valueBytes / kMiB) + "MiB";
-        benchmark::RegisterBenchmark(name.c_str(), runBenchmark,
-                                     Setup{cuda::codecKernels(format.codec, dtype), dtype, work, valueBytes, format})
-            ->UseManualTime()
-            ->Iterations(15)
-            ->Unit(benchmark::kMicrosecond);
-      }
+  forEachWork([&](Work work, const std::string& workName, qcclDataType_t dtype) {
+    for (const std::size_t valueBytes : kValueBytes) {
+      const std::string name = workName + "/" + enumName(qcclEnumDataType, dtype) + "/" + std::to_string(valueBytes / kMiB) + "MiB";
+      benchmark::RegisterBenchmark(name.c_str(), runBenchmark,
+                                   Setup{cuda::codecKernels(format.codec, dtype), dtype, work, valueBytes, format})
+          ->UseManualTime()
+          ->Iterations(15)
+          ->Unit(benchmark::kMicrosecond);
     }
-  }
+  });
 }
 
 }  // namespace

@@ -3,22 +3,22 @@
 // namespace or always inlined: no code compiled for a newer processor may be shared with the baseline.
 //
 // Cost per element of FP32 and int8: encode reads 4 bytes twice (the second time from the first-level cache: a block is at most 16 KiB) and
-// writes 1; decode reads 1 and writes 4; decodeAdd reads 5 and writes 4; addEncode reads 5 and writes 1. Codes of fewer than 8 bits go
-// through kStepElems bytes in the first-level cache.
+// writes 1; decode reads 1 and writes 4; decodeAdd reads 5 and writes 4; addEncode reads 5 and writes 1.
+//
+// What happens within a block is a coder's, a type with
+//     encode<T>(x, first, elems, options, packed, place, counts)    codes of the block x[0, elems), block `first` by its first element
+//     decode<T>(packed, place, elems, format, out)                  out[0, elems) = its values, rounded once
+//     decodeAdd(packed, place, elems, format, sign, sum)            sum[i] = fmaf(code, sign * scale, sum[i]); sign is 1 or -1
+// where `packed` is the whole buffer and `place` the block's in it.
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
-#include "quant/block_scale.hpp"
 #include "quant/codes.hpp"
-#include "quant/cpu/plane_loops.inc.hpp"
 #include "quant/kernels.hpp"
 #include "quant/wire_format.hpp"
 
 namespace qccl::quant::QCCL_KERNEL_ISA {
 namespace {
-
-constexpr std::size_t kStepElems = 256;
 
 // Where one block lies in a packed buffer, as offsets.
 struct BlockPlace {
@@ -69,87 +69,14 @@ QCCL_HD bool isSampled(const EncodeOptions& options, std::size_t first) {
   return options.countLosses && isSampledBlock((options.firstElemIndex + first) / options.format.blockElems);
 }
 
-template <typename Code, typename T>
-QCCL_HD void codesOf(const unsigned char* x, std::size_t elems, const BlockEncoder& encoder, const EncodeOptions& options,
-                     std::uint64_t firstIndex, unsigned char* codes) {
-  if (options.stochastic) {
-    Loops::template encodeStochastic<Code, T>(x, 0, elems, encoder, options.noiseKey, firstIndex, codes);
-  } else {
-    Loops::template encodeNearest<Code, T>(x, 0, elems, encoder, codes);
-  }
-}
+}  // namespace
+}  // namespace qccl::quant::QCCL_KERNEL_ISA
 
-// Not inlined: it runs for one block in kSampledBlocks, beside loops that run for all.
-template <typename Code, typename T>
-__attribute__((noinline)) void countLosses(const unsigned char* x, std::size_t elems, const BlockEncoder& encoder,
-                                           const unsigned char* codes, EncodeCounts* counts) {
-  const Losses losses = Loops::template countLosses<Code, T>(x, elems, encoder, codes);
-  counts->sampledElems += elems;
-  counts->saturated += losses.saturated;
-  counts->flushed += losses.flushed;
-}
+#include "quant/cpu/bf16_coder.inc.hpp"
+#include "quant/cpu/scaled_coder.inc.hpp"
 
-// Codes of the block x[0, elems), which is block `first` of the buffer by its first element.
-template <typename Code, typename T>
-QCCL_HD void encodeBlock(const unsigned char* x, std::size_t first, std::size_t elems, const EncodeOptions& options, unsigned char* packed,
-                         const BlockPlace& place, EncodeCounts* counts) {
-  const PackedFormat& format = options.format;
-  const std::uint32_t maxBits = Loops::template maxMagnitude<T>(x, elems);
-  const std::uint32_t stored = storedScale(format.scale, Code::kMax, maxBits);
-  __builtin_memcpy(packed + place.scale, &stored, scaleBytes(format));
-  ++counts->blocks;
-  if (maxBits >= kInfBits) {
-    ++counts->nonFiniteBlocks;
-    __builtin_memset(packed + place.low, 0, divideUp(elems * lowPlaneBits(format.codec), 8));
-    __builtin_memset(packed + place.high, 0, divideUp(elems * highPlaneBits(format.codec), 8));
-    return;
-  }
-  const BlockEncoder encoder(format.scale, Code::kMax, stored);
-  const std::uint64_t firstIndex = options.firstElemIndex + first;
-  const bool sampled = isSampled(options, first);
-  if constexpr (Code::kBits == 8) {
-    codesOf<Code, T>(x, elems, encoder, options, firstIndex, packed + place.low);
-    if (sampled) countLosses<Code, T>(x, elems, encoder, packed + place.low, counts);
-  } else {
-    unsigned char codes[kStepElems];
-    for (std::size_t at = 0; at < elems; at += kStepElems) {
-      const std::size_t n = elems - at < kStepElems ? elems - at : kStepElems;
-      codesOf<Code, T>(x + at * T::kBytes, n, encoder, options, firstIndex + at, codes);
-      packCodes<Code>(codes, n, packed + place.low + at / 2, packed + place.high + at * (Code::kBits - 4) / 8);
-      if (sampled) countLosses<Code, T>(x + at * T::kBytes, n, encoder, codes, counts);
-    }
-  }
-}
-
-template <typename Code>
-QCCL_HD BlockDecoder decoderAt(const unsigned char* scale, const PackedFormat& format) {
-  std::uint32_t stored = 0;
-  __builtin_memcpy(&stored, scale, scaleBytes(format));
-  return BlockDecoder(format.scale, Code::kMax, stored);
-}
-
-// use(first element, elems, codes in bytes) for the parts of a block.
-template <typename Code, typename Use>
-QCCL_HD void forEachPart(const unsigned char* packed, const BlockPlace& place, std::size_t elems, Use use) {
-  if constexpr (Code::kBits == 8) {
-    use(std::size_t{0}, elems, packed + place.low);
-  } else {
-    unsigned char codes[kStepElems];
-    for (std::size_t at = 0; at < elems; at += kStepElems) {
-      const std::size_t n = elems - at < kStepElems ? elems - at : kStepElems;
-      unpackCodes<Code>(packed + place.low + at / 2, packed + place.high + at * (Code::kBits - 4) / 8, n, codes);
-      use(at, n, static_cast<const unsigned char*>(codes));
-    }
-  }
-}
-
-template <typename Code>
-QCCL_HD void decodeAddBlock(const unsigned char* packed, const BlockPlace& place, std::size_t elems, const BlockDecoder& decoder,
-                            float* sum) {
-  forEachPart<Code>(packed, place, elems, [&](std::size_t at, std::size_t n, const unsigned char* codes) {
-    Loops::template decodeAdd<Code>(codes, 0, n, decoder, sum + at);
-  });
-}
+namespace qccl::quant::QCCL_KERNEL_ISA {
+namespace {
 
 template <typename T>
 QCCL_HD void loadValues(const unsigned char* __restrict x, std::size_t elems, float* __restrict values) {
@@ -158,14 +85,14 @@ QCCL_HD void loadValues(const unsigned char* __restrict x, std::size_t elems, fl
 
 QCCL_HD const unsigned char* bytesOf(const float* values) { return reinterpret_cast<const unsigned char*>(values); }
 
-// The functions of CodecKernels for a codec with blocks.
-template <typename Code, typename T>
+// The functions of CodecKernels.
+template <typename Coder, typename T>
 struct Blocks {
   static void encode(const void* x, std::size_t elems, const EncodeOptions& options, void* packed, EncodeCounts* counts) {
     const auto* in = static_cast<const unsigned char*>(x);
     auto* out = static_cast<unsigned char*>(packed);
     forEachBlock(elems, options.format, [&](std::size_t first, std::size_t n, const BlockPlace& place) {
-      encodeBlock<Code, T>(in + first * T::kBytes, first, n, options, out, place, counts);
+      Coder::template encode<T>(in + first * T::kBytes, first, n, options, out, place, counts);
     });
     clearPadding(out, elems, options.format);
   }
@@ -174,17 +101,14 @@ struct Blocks {
     const auto* in = static_cast<const unsigned char*>(packed);
     auto* values = static_cast<unsigned char*>(out);
     forEachBlock(elems, format, [&](std::size_t first, std::size_t n, const BlockPlace& place) {
-      const BlockDecoder decoder = decoderAt<Code>(in + place.scale, format);
-      forEachPart<Code>(in, place, n, [&](std::size_t at, std::size_t part, const unsigned char* codes) {
-        Loops::template decode<Code, T>(codes, 0, part, decoder, values + (first + at) * T::kBytes);
-      });
+      Coder::template decode<T>(in, place, n, format, values + first * T::kBytes);
     });
   }
 
   static void decodeAdd(const void* packed, std::size_t elems, const PackedFormat& format, float* sum) {
     const auto* in = static_cast<const unsigned char*>(packed);
     forEachBlock(elems, format, [&](std::size_t first, std::size_t n, const BlockPlace& place) {
-      decodeAddBlock<Code>(in, place, n, decoderAt<Code>(in + place.scale, format), sum + first);
+      Coder::decodeAdd(in, place, n, format, 1.0f, sum + first);
     });
   }
 
@@ -196,8 +120,8 @@ struct Blocks {
     alignas(64) float sum[kMaxBlockElems];
     forEachBlock(elems, options.format, [&](std::size_t first, std::size_t n, const BlockPlace& place) {
       loadValues<T>(addend + first * T::kBytes, n, sum);
-      decodeAddBlock<Code>(in, place, n, decoderAt<Code>(in + place.scale, options.format), sum);
-      encodeBlock<Code, F32>(bytesOf(sum), first, n, options, out, place, counts);
+      Coder::decodeAdd(in, place, n, options.format, 1.0f, sum);
+      Coder::template encode<F32>(bytesOf(sum), first, n, options, out, place, counts);
     });
     clearPadding(out, elems, options.format);
   }
@@ -214,23 +138,19 @@ struct Blocks {
     forEachBlock(elems, options.format, [&](std::size_t first, std::size_t n, const BlockPlace& place) {
       const BlockPlace restPlace = residualPlace(first, elems, perFrame, restOptions.format);
       loadValues<T>(in + first * T::kBytes, n, values);
-      decodeAddBlock<IntCode<8>>(rest, restPlace, n, decoderAt<IntCode<8>>(rest + restPlace.scale, restOptions.format), values);
-      encodeBlock<Code, F32>(bytesOf(values), first, n, options, out, place, counts);
-      BlockDecoder decoder = decoderAt<Code>(out + place.scale, options.format);
-      decoder.multiplier = -decoder.multiplier;
-      decodeAddBlock<Code>(out, place, n, decoder, values);
-      keepResidual(values, first, n, restOptions, rest, restPlace, &ignored);
+      RestCoder::decodeAdd(rest, restPlace, n, restOptions.format, 1.0f, values);
+      Coder::template encode<F32>(bytesOf(values), first, n, options, out, place, counts);
+      Coder::decodeAdd(out, place, n, options.format, -1.0f, values);
+      // An error that is not finite would poison the element for ever.
+      if (Loops::template maxMagnitude<F32>(bytesOf(values), n) >= kInfBits) __builtin_memset(values, 0, n * sizeof(float));
+      RestCoder::encode<F32>(bytesOf(values), first, n, restOptions, rest, restPlace, &ignored);
     });
     clearPadding(out, elems, options.format);
     clearPadding(rest, elems, restOptions.format);
   }
 
-  // values[0, n) as the residual's codes; zeros if they are not finite, or the error would poison the element for ever.
-  static QCCL_HD void keepResidual(float* values, std::size_t first, std::size_t n, const EncodeOptions& options, unsigned char* residual,
-                                   const BlockPlace& place, EncodeCounts* counts) {
-    if (Loops::template maxMagnitude<F32>(bytesOf(values), n) >= kInfBits) __builtin_memset(values, 0, n * sizeof(float));
-    encodeBlock<IntCode<8>, F32>(bytesOf(values), first, n, options, residual, place, counts);
-  }
+ private:
+  using RestCoder = ScaledCoder<IntCode<8>>;  // residualFormat's
 
   static QCCL_HD BlockPlace residualPlace(std::size_t first, std::size_t elems, std::size_t perFrame, const PackedFormat& format) {
     const std::size_t frame = first / perFrame;
@@ -242,14 +162,6 @@ struct Blocks {
   }
 };
 
-}  // namespace
-}  // namespace qccl::quant::QCCL_KERNEL_ISA
-
-#include "quant/cpu/bf16_kernels.inc.hpp"
-
-namespace qccl::quant::QCCL_KERNEL_ISA {
-namespace {
-
 template <typename Kernels>
 constexpr CodecKernels tableOf() {
   return {Kernels::encode, Kernels::decode, Kernels::decodeAdd, Kernels::addEncode, Kernels::encodeFeedback};
@@ -257,28 +169,16 @@ constexpr CodecKernels tableOf() {
 
 }  // namespace
 
-#define QCCL_CODEC_ROW(Kernels) \
-  { tableOf<Kernels<F32>>(), tableOf<Kernels<Bf16>>(), tableOf<Kernels<F16>>() }
-template <typename T>
-using Int8 = Blocks<IntCode<8>, T>;
-template <typename T>
-using Int6 = Blocks<IntCode<6>, T>;
-template <typename T>
-using Int5 = Blocks<IntCode<5>, T>;
-template <typename T>
-using Int4 = Blocks<IntCode<4>, T>;
-template <typename T>
-using Fp8E4m3 = Blocks<Fp8E4m3Code, T>;
-template <typename T>
-using Fp8E5m2 = Blocks<Fp8E5m2Code, T>;
-template <typename T>
-using Fp4E2m1 = Blocks<Fp4E2m1Code, T>;
+#define QCCL_CODEC_ROW(...) \
+  { tableOf<Blocks<__VA_ARGS__, F32>>(), tableOf<Blocks<__VA_ARGS__, Bf16>>(), tableOf<Blocks<__VA_ARGS__, F16>>() }
 
 // Declared first: a constant has internal linkage otherwise, and kernels.cc reads these. By codec from int8 on; FP32, BF16, FP16.
 extern const CodecKernels kCodecKernels[qcclNumCodecs - 1][3];
-const CodecKernels kCodecKernels[qcclNumCodecs - 1][3] = {QCCL_CODEC_ROW(Int8),    QCCL_CODEC_ROW(Int6),      QCCL_CODEC_ROW(Int5),
-                                                          QCCL_CODEC_ROW(Int4),    QCCL_CODEC_ROW(Fp8E4m3),   QCCL_CODEC_ROW(Fp8E5m2),
-                                                          QCCL_CODEC_ROW(Fp4E2m1), QCCL_CODEC_ROW(Bf16Values)};
+const CodecKernels kCodecKernels[qcclNumCodecs - 1][3] = {
+    QCCL_CODEC_ROW(ScaledCoder<IntCode<8>>),  QCCL_CODEC_ROW(ScaledCoder<IntCode<6>>),
+    QCCL_CODEC_ROW(ScaledCoder<IntCode<5>>),  QCCL_CODEC_ROW(ScaledCoder<IntCode<4>>),
+    QCCL_CODEC_ROW(ScaledCoder<Fp8E4m3Code>), QCCL_CODEC_ROW(ScaledCoder<Fp8E5m2Code>),
+    QCCL_CODEC_ROW(ScaledCoder<Fp4E2m1Code>), QCCL_CODEC_ROW(Bf16Coder)};
 #undef QCCL_CODEC_ROW
 
 }  // namespace qccl::quant::QCCL_KERNEL_ISA
