@@ -9,9 +9,9 @@ namespace {
 
 using collectives::Call;
 
-qcclResult_t collective(const Call& call, const qcclQuantConfig_t* config, qcclComm_t handle, qcclStream_t stream) noexcept {
+qcclResult_t collective(Call call, const qcclQuantConfig_t* config, qcclComm_t handle, qcclStream_t stream) noexcept {
   return guardCall([&] {
-    requireNoStream(stream);
+    placeCall(&call, stream);
     const CommunicatorPtr comm = lookUp(handle);
     submit(comm, comm->prepare(call, config));
   });
@@ -27,6 +27,7 @@ qcclResult_t pointToPoint(bool isSend, void* buffer, size_t count, qcclDataType_
       fail(qcclInvalidArgument, isSend ? "send" : "recv", ": data type ", static_cast<int>(dtype), " is unknown; see qcclDataType_t");
     if (count > (SIZE_MAX >> 1) / elemBytes)
       fail(qcclInvalidArgument, isSend ? "send" : "recv", ": a count of ", count, " elements does not fit into memory");
+    requireHostMemory(isSend ? "send" : "recv", buffer);
     const collectives::PointToPoint operation{isSend, buffer, count * elemBytes, peer};
     comm->checkPointToPoint(operation);
     submit(comm, operation);
@@ -54,9 +55,9 @@ qcclResult_t qcclAllReduceMapped(const void* sendbuff, void* recvbuff, size_t co
                                  const qcclPrecisionRange_t* ranges, size_t numRanges, const qcclQuantConfig_t* quant, qcclComm_t comm,
                                  qcclStream_t stream) {
   return guardCall([&] {
-    requireNoStream(stream);
     const CommunicatorPtr communicator = lookUp(comm);
-    const Call call = makeCall(qcclCollAllReduce, sendbuff, recvbuff, count, dtype, op, -1);
+    Call call = makeCall(qcclCollAllReduce, sendbuff, recvbuff, count, dtype, op, -1);
+    placeCall(&call, stream);
     submit(communicator, communicator->prepareMapped(call, ranges, numRanges, quant));
   });
 }

@@ -131,11 +131,11 @@ qcclResult_t qcclCommGetAsyncError(qcclComm_t comm, qcclResult_t* result) {
 }
 
 qcclResult_t qcclCommGetStats(qcclComm_t comm, qcclStats_t* stats) {
-  return guard([&] { copyStats("qcclCommGetStats", lookUp(comm)->statistics().total(), stats); });
+  return guard([&] { copyStats("qcclCommGetStats", lookUp(comm)->totalStatistics(), stats); });
 }
 
 qcclResult_t qcclCommGetLastCallStats(qcclComm_t comm, qcclStats_t* stats) {
-  return guard([&] { copyStats("qcclCommGetLastCallStats", lookUp(comm)->statistics().lastCall(), stats); });
+  return guard([&] { copyStats("qcclCommGetLastCallStats", lookUp(comm)->lastCallStatistics(), stats); });
 }
 
 qcclResult_t qcclCommResetFeedback(qcclComm_t comm) {

@@ -43,6 +43,8 @@ namespace {
 const quant::CodecKernels& checkedKernels(const char* function, const void* packed, const void* values, const char* valuesName,
                                           std::size_t count, qcclDataType_t dtype, const quant::PackedFormat& format, qcclStream_t stream) {
   requireNoStream(stream);
+  requireHostMemory(function, packed);
+  requireHostMemory(function, values);
   requireCount(function, count);
   requirePacked(function, "packed", packed, count);
   if (count > 0) requireNonNull(values, function, valuesName);

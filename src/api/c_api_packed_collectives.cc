@@ -13,6 +13,8 @@ qcclResult_t packedCollective(const char* function, qcclColl_t coll, const void*
                               qcclComm_t handle, qcclStream_t stream) noexcept {
   return guardCall([&] {
     requireNoStream(stream);
+    requireHostMemory(function, sendpacked);
+    requireHostMemory(function, recvbuff);
     const quant::PackedFormat checked = readFormat(function, format);
     requireCount(function, count);
     requirePacked(function, "sendpacked", sendpacked, count);

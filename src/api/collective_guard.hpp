@@ -7,8 +7,15 @@
 namespace qccl::api {
 
 inline void requireNoStream(qcclStream_t stream) {
-  if (stream != nullptr) fail(qcclInvalidArgument, "stream must be NULL: this build works on host memory and its calls block");
+  if (stream != nullptr) fail(qcclInvalidArgument, "stream must be NULL: calls on host memory block");
 }
+
+// Finds out where the call's buffers are (NULL is nowhere) and which stream that takes. Throws Error(qcclInvalidArgument) if they are not
+// in the same place.
+void placeCall(collectives::Call* call, qcclStream_t stream);
+
+// For what runs on host memory only. `what` begins the sentence: "send", "qcclQuantize".
+void requireHostMemory(const char* what, const void* buffer);
 
 // guard, with refusals remembered by the group they happen in.
 template <typename Body>

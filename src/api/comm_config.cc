@@ -68,6 +68,7 @@ CommConfig resolveConfig(const qcclConfig_t* userConfig) {
   options.quant = collectives::resolve(config.quant, environment);
   options.executor.tileBytes = result.settings.tileBytes;
   options.executor.tilesInFlight = result.settings.tilesInFlight;
+  options.threadBlocks = result.settings.threadBlocks;
   options.executor.timeout = std::chrono::milliseconds(result.settings.timeoutMs);
   return result;
 }

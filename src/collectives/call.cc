@@ -26,6 +26,8 @@ std::string nameOf(qcclEnum_t kind, int value) {
   return name != nullptr ? name : strCat("unknown(", value, ")");
 }
 
+}  // namespace
+
 std::string describe(const Announcement& a) {
   std::string text = strCat(nameOf(qcclEnumColl, a.coll), "(count=", a.count, ", ", nameOf(qcclEnumDataType, a.dtype));
   if (reduces(a.coll)) text += ", " + nameOf(qcclEnumRedOp, a.op);
@@ -45,8 +47,6 @@ std::string describe(const Announcement& a) {
   if (a.ranksPerHost > 0) text += strCat(", ranks per host=", a.ranksPerHost);
   return text + ")";
 }
-
-}  // namespace
 
 Announcement announce(const Call& call, std::uint64_t sequence) {
   const bool quantized = call.quant.codec != qcclCodecNone || call.map != nullptr;

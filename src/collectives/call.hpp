@@ -8,6 +8,7 @@
 #include <string>
 
 #include "collectives/precision_map.hpp"
+#include "device/stream_handle.hpp"
 #include "quant/wire_format.hpp"
 
 namespace qccl::collectives {
@@ -41,6 +42,10 @@ struct Call {
   // Buffers that hold codes in quant.format() and not values of dtype.
   bool inputPacked = false;
   bool outputPacked = false;
+  int device = -1;                        // the GPU whose memory the buffers are; -1: the host's
+  device::StreamHandle stream = nullptr;  // of a call on a GPU
+
+  bool onDevice() const { return device >= 0; }
 };
 
 // "allreduce(count=1000, float32, sum, codec=int8, block=256, algorithm=ring)"
@@ -72,6 +77,7 @@ struct Announcement {
 static_assert(sizeof(Announcement) == 80);
 
 Announcement announce(const Call& call, std::uint64_t sequence);
+std::string describe(const Announcement& announcement);
 
 // The same for equal announcements; for different ones different but for one in 2^64.
 std::uint64_t fingerprint(const Announcement& announcement);

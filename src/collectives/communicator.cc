@@ -81,6 +81,10 @@ Call Communicator::prepare(Call call, const qcclQuantConfig_t* config) const {
   if (call.count > 0 && writesOutput && call.output == nullptr) fail(qcclInvalidArgument, name, ": recvbuff is NULL; pass a host buffer");
 
   call.quant = chooseFor(call, config).quant;
+  if (call.onDevice()) {
+    call.quant.inspectEvery = 0;  // nothing of the values comes to the host
+    requireDeviceCall(call);
+  }
   return call;
 }
 
@@ -132,18 +136,18 @@ Choice Communicator::chooseFor(const Call& call, const qcclQuantConfig_t* config
 
 RankLayout Communicator::layoutFor(const Call& call) const { return {size_, call.quant.ranksPerHost}; }
 
-Schedule Communicator::scheduleFor(const Call& call) const {
+Schedule Communicator::scheduleFor(const Call& call, int rank) const {
   switch (call.coll) {
     case qcclCollAllReduce:
-      return algorithmRow(call.quant.algorithm).schedule(rank_, layoutFor(call));
+      return algorithmRow(call.quant.algorithm).schedule(rank, layoutFor(call));
     case qcclCollReduceScatter:
-      return call.quant.algorithm == qcclAlgoRing ? reduceScatterRingSchedule(rank_, size_) : reduceScatterDirectSchedule(rank_, size_);
+      return call.quant.algorithm == qcclAlgoRing ? reduceScatterRingSchedule(rank, size_) : reduceScatterDirectSchedule(rank, size_);
     case qcclCollAllGather:
-      return allGatherSchedule(rank_, size_);
+      return allGatherSchedule(rank, size_);
     case qcclCollBroadcast:
-      return broadcastSchedule(rank_, size_, call.root);
+      return broadcastSchedule(rank, size_, call.root);
     case qcclCollReduce:
-      return reduceSchedule(rank_, size_, call.root);
+      return reduceSchedule(rank, size_, call.root);
     default:
       break;
   }
@@ -178,7 +182,7 @@ qcclPlan_t Communicator::explain(const Call& call, const qcclQuantConfig_t* conf
   plan.codec = choice.quant.codec;
   plan.blockElems = choice.quant.codec == qcclCodecNone ? 0 : static_cast<int>(choice.quant.blockElems);
   if (size_ > 1) {
-    const Schedule schedule = scheduleFor(chosen);
+    const Schedule schedule = scheduleFor(chosen, rank_);
     const Partition partition = partitionFor(chosen);
     plan.wireBytes = scheduledWireBytes(schedule, partition, chosen);
     Call exact = chosen;
@@ -229,7 +233,7 @@ void Communicator::guarded(Describe what, Body body) {
 }
 
 ExecutionCounts Communicator::executeCall(const Call& call, std::uint64_t sequence, bool ofInspection) {
-  const Schedule schedule = scheduleFor(call);
+  const Schedule schedule = scheduleFor(call, rank_);
   const Partition partition = partitionFor(call);
   Execution execution{call, schedule, partition, 0, 0, sequence, ofInspection, call.quant.errorFeedback ? &feedback_ : nullptr};
   const std::size_t ownFirst = static_cast<std::size_t>(rank_) * call.count;
@@ -241,6 +245,10 @@ ExecutionCounts Communicator::executeCall(const Call& call, std::uint64_t sequen
 void Communicator::run(const Call& call) {
   const auto what = [&] { return describe(call); };
   guarded(what, [&] {
+    if (call.onDevice()) {
+      runOnDevice(call);
+      return;
+    }
     const std::uint64_t sequence = ++sequence_;
     qcclStats_t stats = noStatistics();
     stats.calls = 1;
@@ -254,6 +262,60 @@ void Communicator::run(const Call& call) {
     }
     statistics_.add(stats);
   });
+}
+
+DeviceCalls& Communicator::deviceCallsFor(const Call& call) {
+  if (!deviceCalls_) {
+    const DeviceCallOptions options{name(), options_.executor.timeout, options_.threadBlocks};
+    auto made = makeDeviceCalls(*membership_.control, membership_.hosts, call.device, options);
+    const std::lock_guard lock(deviceMutex_);
+    deviceCalls_ = std::move(made);
+    device_ = call.device;
+  }
+  if (call.device != device_) {
+    fail(qcclInvalidUsage, "rank ", rank_, " of ", name(), " made its first call on GPU ", device_, "; this one's buffers are on GPU ",
+         call.device, ". Use one GPU for all calls of a communicator");
+  }
+  return *deviceCalls_;
+}
+
+void Communicator::runOnDevice(const Call& call) {
+  qcclStats_t stats = noStatistics();
+  stats.calls = 1;
+  stats.elems = call.coll == qcclCollReduceScatter ? messageElems(call, size_) : call.count;
+  if (size_ == 1) {
+    copyOnDevice(call, call.count * typeSize(call.dtype));
+    statistics_.add(stats);
+    return;
+  }
+  DeviceExecution execution{call, [&](int rank) { return scheduleFor(call, rank); }, partitionFor(call), 0, 0};
+  const std::size_t ownFirst = static_cast<std::size_t>(rank_) * call.count;
+  if (call.coll == qcclCollAllGather) execution.inputFirstElem = ownFirst;
+  if (call.coll == qcclCollReduceScatter) execution.outputFirstElem = ownFirst;
+  deviceCallsFor(call).launch(execution);
+  const Schedule schedule = scheduleFor(call, rank_);
+  stats.wireBytes = scheduledWireBytes(schedule, execution.partition, call);
+  Call exact = call;
+  exact.quant.codec = qcclCodecNone;
+  stats.exactWireBytes = scheduledWireBytes(schedule, execution.partition, exact);
+  if (call.quant.codec != qcclCodecNone) {
+    stats.quantizedCalls = 1;
+    stats.quantizedElems = stats.elems;
+  }
+  statistics_.add(stats);
+}
+
+qcclStats_t Communicator::totalStatistics() {
+  qcclStats_t total = statistics_.total();
+  const std::lock_guard lock(deviceMutex_);
+  if (!deviceCalls_) return total;
+  const DeviceCounts counts = deviceCalls_->counts();
+  total.encodedBlocks += counts.blocks;
+  total.nonFiniteBlocks += counts.nonFiniteBlocks;
+  total.sampledElems += counts.sampledElems;
+  total.saturatedElems += counts.saturatedElems;
+  total.flushedElems += counts.flushedElems;
+  return total;
 }
 
 void Communicator::runQuantized(const Call& call, std::uint64_t sequence, qcclStats_t* stats) {
@@ -359,8 +421,9 @@ void Communicator::exchange(std::span<const PointToPoint> operations) {
 
 void Communicator::leave() {
   const Exclusive exclusive(*this);
-  log(LogLevel::info, "rank ", rank_, " of ", name(), " leaves after ", describe(statistics_.total()));
+  log(LogLevel::info, "rank ", rank_, " of ", name(), " leaves after ", describe(totalStatistics()));
   if (asyncError(nullptr) != qcclSuccess) return;
+  if (deviceCalls_) deviceCalls_->leave();
   membership_.transport->flush();
   membership_.control->leave(Deadline::in(options_.executor.timeout));
 }

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "collectives/device_calls.hpp"
 #include "collectives/executor.hpp"
 #include "collectives/feedback.hpp"
 #include "collectives/message_tag.hpp"
@@ -30,6 +31,7 @@ struct CommunicatorOptions {
   std::string name;
   QuantDefaults quant;
   ExecutorOptions executor;
+  int threadBlocks = 0;  // of calls on GPU memory, at most; 0: as many as run at the same time
 };
 
 // One qcclSend or qcclRecv.
@@ -62,7 +64,8 @@ class Communicator {
 
   qcclPlan_t explain(const Call& call, const qcclQuantConfig_t* config) const;
 
-  // Blocks until this rank's part of a prepared call is done. An Error makes the communicator unusable on every rank.
+  // Blocks until this rank's part of a prepared call is done; on GPU memory, enqueues it on the call's stream and returns. An Error makes
+  // the communicator unusable on every rank.
   void run(const Call& call);
 
   // Runs all operations side by side; those between the same two ranks match in order.
@@ -80,7 +83,9 @@ class Communicator {
   // qcclSuccess and "", or why the communicator cannot go on.
   qcclResult_t asyncError(std::string* what) const;
 
-  const Statistics& statistics() const { return statistics_; }
+  // Calls on GPU memory count when they are enqueued, what they found in the values when they have run, and that in the total only.
+  qcclStats_t totalStatistics();
+  qcclStats_t lastCallStatistics() const { return statistics_.lastCall(); }
 
  private:
   class Exclusive;
@@ -90,10 +95,12 @@ class Communicator {
   void guarded(Describe what, Body body);
   Choice chooseFor(const Call& call, const qcclQuantConfig_t* config) const;
   void copyOwn(const Call& call);
+  DeviceCalls& deviceCallsFor(const Call& call);
+  void runOnDevice(const Call& call);
   ExecutionCounts executeCall(const Call& call, std::uint64_t sequence, bool ofInspection);
   void runQuantized(const Call& call, std::uint64_t sequence, qcclStats_t* stats);
   RankLayout layoutFor(const Call& call) const;
-  Schedule scheduleFor(const Call& call) const;
+  Schedule scheduleFor(const Call& call, int rank) const;
   Partition partitionFor(const Call& call) const;
   void exchange(std::span<const PointToPoint> operations);
 
@@ -112,6 +119,9 @@ class Communicator {
 
   std::uint64_t quantizedCalls_ = 0;
   Statistics statistics_;
+  std::mutex deviceMutex_;
+  std::unique_ptr<DeviceCalls> deviceCalls_;  // from the first call on GPU memory
+  int device_ = -1;                           // theirs
 };
 
 }  // namespace qccl::collectives

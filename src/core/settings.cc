@@ -152,6 +152,11 @@ const std::vector<SettingRow>& settingTable() {
        }},
       {"QCCL_TILES_IN_FLIGHT", "integer", "4", "tiles", "1..64", "Pipeline depth; more hides latency and costs staging memory",
        [](const R& row, T& text, S& s) { s.tilesInFlight = static_cast<int>(parseInteger(row, text, 1, 64)); }},
+      {"QCCL_THREAD_BLOCKS", "integer", "0", "thread blocks", "0..1024",
+       "Thread blocks of a call on GPU memory, at most; fewer leave room for what else runs; 0: as many as run at the same time; the same "
+       "on "
+       "every rank",
+       [](const R& row, T& text, S& s) { s.threadBlocks = static_cast<int>(parseInteger(row, text, 0, 1024)); }},
       {"QCCL_KERNELS", "enum", "auto", "", "auto|baseline|avx2|avx512", "Host codec kernels; auto takes the best that the processor has",
        [](const R& row, T& text, S& s) { s.kernels = parseChoice(row, text); }},
   };

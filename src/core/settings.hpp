@@ -29,6 +29,7 @@ struct Settings {
   int inspectEvery = 0;
   std::uint64_t tileBytes = 0;
   int tilesInFlight = 0;
+  int threadBlocks = 0;
   std::string rendezvous;
   std::string secret;
 };

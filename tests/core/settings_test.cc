@@ -145,6 +145,7 @@ const std::vector<Row>& rows() {
        {"", "0", "4095", "65M", "x"},
        [](const Settings& s) { return text(static_cast<long long>(s.tileBytes)); }},
       {"QCCL_TILES_IN_FLIGHT", {"1", "64"}, {"", "0", "65", "four", "-1"}, [](const Settings& s) { return text(s.tilesInFlight); }},
+      {"QCCL_THREAD_BLOCKS", {"0", "1024"}, {"", "-1", "1025", "all"}, [](const Settings& s) { return text(s.threadBlocks); }},
       {"QCCL_KERNELS", {"auto", "baseline", "avx2", "avx512"}, {"", "sse2", "avx512f"}, [](const Settings& s) { return s.kernels; }},
   };
   return table;

@@ -6,7 +6,8 @@
 namespace qccl::device {
 
 PointerInfo pointerInfo(const void* pointer) {
-  if (cuda::deviceCount() == 0) return {};
+  static const bool hasDevices = cuda::deviceCount() > 0;
+  if (!hasDevices) return {};
   cudaPointerAttributes attributes;
   QCCL_CUDA_CHECK(cudaPointerGetAttributes(&attributes, pointer));
   const bool onDevice = attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;

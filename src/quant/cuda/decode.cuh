@@ -43,7 +43,7 @@ __device__ __forceinline__ RawGroup addGroup(const typename Codec::Decoder& deco
 template <typename Codec, typename T, bool kAdd>
 __global__ void __launch_bounds__(kThreads) decodeKernel(const __grid_constant__ DecodeArguments args) {
   const PackedLayout& layout = args.layout;
-  const Part<T> part(layout.elems, layout.blockShift);
+  const Part<T> part(layout.elems, layout.blockShift, blockIdx.x);
   if (!part.any()) return;
 
   // All that is read from memory is asked for before anything is done with it.
@@ -66,13 +66,7 @@ __global__ void __launch_bounds__(kThreads) decodeKernel(const __grid_constant__
       values[row] = decodeGroup<Codec, T>(decoder, codes[row]);
     }
   }
-  if (part.isWhole(args.out)) {
-#pragma unroll
-    for (std::uint32_t row = 0; row < kRows; ++row) storeGroup(args.out + part.first(row) * T::kBytes, values[row]);
-  } else {
-#pragma unroll
-    for (std::uint32_t row = 0; row < kRows; ++row) storeSome<T>(args.out + part.first(row) * T::kBytes, values[row], part.count(row));
-  }
+  part.store(values, args.out);
 }
 
 }  // namespace qccl::quant::cuda

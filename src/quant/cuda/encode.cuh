@@ -123,7 +123,7 @@ __device__ __forceinline__ void encodePart(const Part<T>& part, const Values (&x
   }
   if constexpr (Codec::kHasScale) {
     if (part.beginsBlock(1u << layout.blockShift)) storeScale(place, layout, stored);
-    if (blockIdx.x == gridDim.x - 1 && threadIdx.x == 0) clearScalePadding(packed, layout);
+    if (part.last && threadIdx.x == 0) clearScalePadding(packed, layout);
   }
 }
 
@@ -131,20 +131,20 @@ __device__ __forceinline__ void addCount(std::uint64_t& count, std::uint64_t by)
   if (by > 0) atomicAdd(reinterpret_cast<unsigned long long*>(&count), static_cast<unsigned long long>(by));
 }
 
-// Counts what there is to count of this thread's codes. All threads of the warp call this together. One addition a warp, and one a block
-// for what is true of all of it: additions to one place come one after another.
+// Counts what there is to count of this thread's codes, but the blocks themselves; with countLosses also of the sampled blocks of a message
+// whose first value has the number firstElemIndex. All threads of the warp call this together. One addition a warp, and one a block for
+// what is true of all of it: additions to one place come one after another.
 template <typename Codec, typename T, typename Values>
-__device__ __forceinline__ void countPart(const EncodeArguments& args, const Part<T>& part, const Values (&x)[kRows], std::uint32_t maxBits,
+__device__ __forceinline__ void countPart(EncodeCounts& counts, bool countLosses, std::uint64_t firstElemIndex, const PackedLayout& layout,
+                                          const Part<T>& part, const Values (&x)[kRows], std::uint32_t maxBits,
                                           const typename Codec::Encoder& encoder,
                                           const CodeGroup<Codec::kId, kGroupElems<T>> (&codes)[kRows]) {
-  const std::uint64_t blockElems = std::uint64_t{1} << args.layout.blockShift;
+  const std::uint64_t blockElems = std::uint64_t{1} << layout.blockShift;
   const std::uint64_t block = (part.tileFirst + part.teamFirst) & ~(blockElems - 1);
   const bool finite = maxBits < kInfBits;
   const bool begins = part.beginsBlock(static_cast<std::uint32_t>(blockElems));
-  EncodeCounts& counts = *args.counts;
-  if (blockIdx.x == 0 && threadIdx.x == 0) addCount(counts.blocks, (args.layout.elems + blockElems - 1) >> args.layout.blockShift);
   if (begins && !finite) addCount(counts.nonFiniteBlocks, 1);
-  const bool sampled = args.countLosses && finite && isSampledBlock((args.firstElemIndex + block) >> args.layout.blockShift);
+  const bool sampled = countLosses && finite && isSampledBlock((firstElemIndex + block) >> layout.blockShift);
   if (!__any_sync(0xffffffffu, sampled)) return;
   std::uint32_t saturated = 0, flushed = 0;
 #pragma unroll
@@ -156,7 +156,7 @@ __device__ __forceinline__ void countPart(const EncodeArguments& args, const Par
       flushed += counted && isFlushed(x[row][i], Codec::codeValue(codes[row].code(i))) ? 1 : 0;
     }
   }
-  if (begins && sampled) addCount(counts.sampledElems, min(blockElems, args.layout.elems - block));
+  if (begins && sampled) addCount(counts.sampledElems, min(blockElems, layout.elems - block));
   saturated = __reduce_add_sync(0xffffffffu, saturated);
   flushed = __reduce_add_sync(0xffffffffu, flushed);
   if (threadIdx.x % kWarpThreads == 0) {
@@ -179,7 +179,7 @@ __global__ void __launch_bounds__(kThreads) encodeKernel(const __grid_constant__
   constexpr bool kAnyNan = Codec::kHasScale;  // in a block with a NaN all codes are zero
   const PackedLayout& layout = args.layout;
   const std::uint32_t blockElems = 1u << layout.blockShift;
-  const Part<T> part(layout.elems, layout.blockShift);
+  const Part<T> part(layout.elems, layout.blockShift, blockIdx.x);
   __shared__ WarpWords shared[2];
 
   // All that is read from memory is asked for before anything is done with it.
@@ -200,7 +200,10 @@ __global__ void __launch_bounds__(kThreads) encodeKernel(const __grid_constant__
   const typename Codec::Encoder encoder(layout.scale, stored);
   CodeGroup<Codec::kId, kGroupElems<T>> codes[kRows];
   encodePart<Codec, kStochastic>(part, x, most, encoder, stored, args.packed, layout, args.noiseKey, args.firstElemIndex, codes);
-  if (args.counts != nullptr) countPart<Codec>(args, part, x, most, encoder, codes);
+  if (args.counts != nullptr) {
+    if (blockIdx.x == 0 && threadIdx.x == 0) addCount(args.counts->blocks, (layout.elems + blockElems - 1) >> layout.blockShift);
+    countPart<Codec>(*args.counts, args.countLosses, args.firstElemIndex, layout, part, x, most, encoder, codes);
+  }
 
   // What the codes leave of the values. The residual of a block that is not finite is zero, or the error would poison its values for ever.
   if constexpr (kAddend == Addend::residual) {

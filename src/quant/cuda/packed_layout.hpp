@@ -1,8 +1,7 @@
-// Where the parts of a packed buffer lie, worked out once on the host by the functions of wire_format.hpp, so that kernels only shift and
-// add: those divide by a block length that is known at run time only.
+// Where the parts of a packed buffer lie, worked out once for a buffer by the functions of wire_format.hpp, mostly on the host, so that
+// kernels only shift and add: those functions divide by a block length that is known at run time only.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -29,23 +28,32 @@ struct PackedLayout {
   qcclScale_t scale;
 };
 
-inline FrameSections sectionsOf(std::size_t elemsInFrame, const PackedFormat& format) {
+QCCL_HD FrameSections sectionsOf(std::size_t elemsInFrame, const PackedFormat& format) {
   const std::size_t low = frameScaleBytes(elemsInFrame, format);
   const std::size_t high = low + planeBytes(elemsInFrame, lowPlaneBits(format.codec));
   return {static_cast<std::uint32_t>(low), static_cast<std::uint32_t>(high), static_cast<std::uint32_t>(frameBytes(elemsInFrame, format))};
 }
 
-inline PackedLayout layoutOf(std::size_t elems, const PackedFormat& format) {
+QCCL_HD std::uint32_t log2Of(std::size_t powerOfTwo) {
+  std::uint32_t result = 0;
+  while (powerOfTwo >> result > 1) ++result;
+  return result;
+}
+
+QCCL_HD PackedLayout layoutOf(std::size_t elems, const PackedFormat& format) {
   const std::size_t perFrame = frameElems(format.blockElems);
   return {elems,
           elems / perFrame,
           sectionsOf(perFrame, format),
           sectionsOf(elems % perFrame, format),
           static_cast<std::uint32_t>(divideUp(elems % perFrame, format.blockElems) * scaleBytes(format)),
-          static_cast<std::uint32_t>(std::countr_zero(format.blockElems)),
-          static_cast<std::uint32_t>(std::countr_zero(perFrame)),
+          log2Of(format.blockElems),
+          log2Of(perFrame),
           static_cast<std::uint32_t>(scaleBytes(format)),
           format.scale};
 }
+
+// Bytes of the buffer.
+QCCL_HD std::uint64_t bytesOf(const PackedLayout& layout) { return layout.wholeFrames * layout.whole.end + layout.last.end; }
 
 }  // namespace qccl::quant::cuda

@@ -26,16 +26,20 @@ static_assert(kTileElems<F32> % kMaxBlockElems == 0 && kTileElems<F16> % kMaxBlo
 // Two threads of a team may share a byte of codes (PlaneGroup).
 static_assert(kMinBlockElems >= 2 * kThreadElems<F32> && kMinBlockElems >= kThreadElems<F16>);
 
-// This thread's part of this thread block's tile, for values of type T in blocks of 2^blockShift.
+// This thread's part of a tile, for values of type T in blocks of 2^blockShift.
 template <typename T>
 struct Part {
   std::uint64_t tileFirst;  // number of the tile's first value in the message
+  bool last;                // whether the message ends with this tile
   std::uint32_t tileElems;  // values from there to the end; more than kTileElems count as that
   std::uint32_t teamFirst;  // number in the tile of the first value of this thread's team
   std::uint32_t teamThreads;
 
-  __device__ __forceinline__ Part(std::uint64_t elems, std::uint32_t blockShift) : tileFirst(std::uint64_t{blockIdx.x} * kTileElems<T>) {
+  // Of a message of `elems` values, which the tile's begin lies in.
+  __device__ __forceinline__ Part(std::uint64_t elems, std::uint32_t blockShift, std::uint32_t tile)
+      : tileFirst(std::uint64_t{tile} * kTileElems<T>) {
     const std::uint64_t left = elems - tileFirst;
+    last = left <= kTileElems<T>;
     tileElems = left < kTileElems<T> ? static_cast<std::uint32_t>(left) : kTileElems<T>;
     teamThreads = min(kWarpThreads, (1u << blockShift) / kThreadElems<T>);  // a power of two
     teamFirst = (threadIdx.x & ~(teamThreads - 1)) * kThreadElems<T>;
@@ -66,6 +70,16 @@ struct Part {
     } else {
 #pragma unroll
       for (std::uint32_t row = 0; row < kRows; ++row) groups[row] = loadSome<T>(values + first(row) * T::kBytes, count(row));
+    }
+  }
+
+  __device__ __forceinline__ void store(const RawGroup (&groups)[kRows], unsigned char* values) const {
+    if (isWhole(values)) {
+#pragma unroll
+      for (std::uint32_t row = 0; row < kRows; ++row) storeGroup(values + first(row) * T::kBytes, groups[row]);
+    } else {
+#pragma unroll
+      for (std::uint32_t row = 0; row < kRows; ++row) storeSome<T>(values + first(row) * T::kBytes, groups[row], count(row));
     }
   }
 

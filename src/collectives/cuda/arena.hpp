@@ -1,0 +1,70 @@
+// The memory of a rank that its peers write into: where messages, flags and acknowledgements lie. The same on every rank, so that a rank
+// knows where in a peer's arena to write.
+//
+// A thread block of the collective kernels talks only to the thread blocks of the same number on the other ranks, each through memory of
+// its own: a region for messages, flags that say that one is there, and acknowledgements that say that it was read. Flags and
+// acknowledgements are numbers of tiles, counted by each thread block over all calls of the communicator (modulo 2^32), so nothing is ever
+// cleared, and a CUDA graph that is replayed goes on counting.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "collectives/call.hpp"
+
+namespace qccl::collectives::cuda {
+
+inline constexpr std::uint32_t kMaxRanks = 32;  // of one communicator on GPUs
+inline constexpr std::uint32_t kMaxThreadBlocks = 1024;
+inline constexpr std::uint32_t kRegionBytes = 32 << 10;             // for messages; a thread block uses one or several
+inline constexpr std::uint32_t kMaxRing = 4;                        // tiles on their way to a thread block at a time
+inline constexpr std::uint32_t kMaxReceived = 2 * (kMaxRanks - 1);  // messages of one tile that a rank receives
+
+// What a rank tells the others when it enters a call: in slot (call number) % 2 of each.
+struct alignas(16) CallHeader {
+  std::uint64_t fingerprint;
+  Announcement announcement;
+  std::uint32_t number;  // call number + 1, written last
+  std::uint32_t unused[5];
+};
+static_assert(sizeof(CallHeader) == 112);
+
+// A thread block's flags and acknowledgements.
+struct alignas(128) BlockFlags {
+  std::uint32_t ready[kMaxRing][kMaxReceived];  // 1 + number of the tile whose message lies there
+  std::uint32_t read[kMaxRanks];                // by rank: how many tiles of ours it is done with
+  std::uint32_t tiles;                          // own: how many tiles this thread block has done in all calls
+};
+
+// Zero at first.
+struct ArenaHead {
+  BlockFlags blocks[kMaxThreadBlocks];
+  CallHeader headers[2][kMaxRanks];
+  // Own:
+  std::uint32_t calls;           // that have ended
+  std::uint32_t finishedBlocks;  // of the call that runs
+  std::uint32_t regionsABlock;   // of the last call
+  std::uint32_t stopped;         // 1 once a thread block has given up
+};
+
+inline constexpr std::size_t kArenaHeadBytes = (sizeof(ArenaHead) + 255) / 256 * 256;
+inline constexpr std::size_t kArenaBytes = kArenaHeadBytes + std::size_t{kMaxThreadBlocks} * kRegionBytes;
+
+// What the kernel tells the host when it gives up: page-locked host memory that the device writes.
+struct FailureRecord {
+  enum Kind : std::uint32_t { none = 0, timeout = 1, mismatch = 2 };
+  std::uint32_t kind;  // written last
+  std::int32_t peer;
+  std::uint32_t call;  // number, from 0
+  std::uint32_t unused;
+  Announcement own;
+  Announcement theirs;  // of a mismatch
+};
+
+// And the host to the kernel: not 0 ends every wait.
+struct HostWords {
+  std::uint32_t abort;
+  FailureRecord failure;
+};
+
+}  // namespace qccl::collectives::cuda

@@ -1,0 +1,244 @@
+#include "collectives/device_calls.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <tuple>
+
+#include "collectives/cuda/device_failure.hpp"
+#include "collectives/cuda/device_plan.hpp"
+#include "collectives/cuda/kernel_call.hpp"
+#include "core/error.hpp"
+#include "core/types.hpp"
+#include "device/cuda/check.cuh"
+#include "device/cuda/device_guard.hpp"
+#include "device/cuda/memory.hpp"
+#include "device/cuda/stream.hpp"
+#include "transport/cuda_ipc/peer_memory.hpp"
+
+namespace qccl::collectives {
+namespace cuda {
+namespace {
+
+static_assert(sizeof(DeviceCounts) == sizeof(quant::EncodeCounts));
+
+std::uint32_t alignedSlot(std::size_t bytes) { return static_cast<std::uint32_t>(quant::alignUp(bytes, 128)); }
+
+class CudaDeviceCalls final : public DeviceCalls {
+ public:
+  CudaDeviceCalls(transport::Control& control, const std::vector<int>& hosts, int device, const DeviceCallOptions& options)
+      : control_(control),
+        options_(options),
+        memory_(control, hosts, device, kArenaBytes, kArenaHeadBytes, Deadline::in(options.timeout)),
+        guard_(std::in_place, device),
+        counts_(sizeof(quant::EncodeCounts)),
+        watch_(control, options) {
+    device::cuda::fillAsync(counts_.data(), 0, counts_.bytes(), service_.handle());
+    service_.synchronize();
+    QCCL_CUDA_CHECK(cudaEventCreateWithFlags(&launched_, cudaEventDisableTiming));
+    guard_.reset();
+  }
+
+  ~CudaDeviceCalls() override {
+    // Ends what still runs; then nothing of this rank uses what is freed below. What the other ranks still write is known only after
+    // leave().
+    watch_.abort();
+    if (!left_) memory_.abandon();
+    try {
+      const device::cuda::DeviceGuard guard(memory_.device());
+      if (used_) waitForCalls(Deadline::in(std::chrono::seconds(5)));
+      (void)cudaEventDestroy(launched_);
+    } catch (const Error&) {
+      // The device is lost, and with it all of this.
+    }
+  }
+
+  void launch(const DeviceExecution& execution) override {
+    const std::lock_guard lock(mutex_);
+    const device::cuda::DeviceGuard guard(memory_.device());
+    const ScheduleKernel kernel = kernelOf(execution.call);
+    KernelCall call = makeCall(execution, kernel);
+    const std::uint32_t sharedBytes = kSharedBuffers * call.slotBytes;
+    const std::uint32_t blocks = threadBlocks(residentBlocks(kernel, sharedBytes), call);
+    const StreamHandle stream = execution.call.stream;
+    const bool capturing = isCapturing(stream);
+    // The calls of a communicator run one after another, whatever their streams. What is captured, its graph orders.
+    if (!capturing && used_ && stream != lastStream_) QCCL_CUDA_CHECK(cudaStreamWaitEvent(stream, launched_, 0));
+    void* arguments[] = {&call};
+    QCCL_CUDA_CHECK(cudaLaunchKernel(kernel.function, dim3(blocks), dim3(kScheduleThreads), arguments, sharedBytes, stream));
+    if (capturing) return;
+    QCCL_CUDA_CHECK(cudaEventRecord(launched_, stream));
+    lastStream_ = stream;
+    used_ = true;
+  }
+
+  DeviceCounts counts() override {
+    DeviceCounts counts;
+    const std::lock_guard lock(mutex_);
+    const device::cuda::DeviceGuard guard(memory_.device());
+    device::cuda::copyAsync(&counts, counts_.data(), sizeof(counts), service_.handle());
+    service_.synchronize();
+    return counts;
+  }
+
+  void leave() override {
+    const device::cuda::DeviceGuard guard(memory_.device());
+    if (used_ && !waitForCalls(Deadline::in(options_.timeout))) {
+      fail(qcclTimeout, "rank ", control_.rank(), ": calls on GPU memory have not ended after ", options_.timeout.count(),
+           " ms (QCCL_TIMEOUT_MS)");
+    }
+    control_.allGather("", Deadline::in(options_.timeout));
+    left_ = true;
+  }
+
+ private:
+  using StreamHandle = device::StreamHandle;
+  static constexpr int kMaxSharedBytes = kSharedBuffers * (16 << 10);  // a tile of values as they are
+
+  static ScheduleKernel kernelOf(const Call& call) {
+    return scheduleKernel(call.quant.codec, call.dtype, call.quant.codec != qcclCodecNone && call.quant.rounding == qcclRoundStochastic);
+  }
+
+  static bool isCapturing(StreamHandle stream) {
+    cudaStreamCaptureStatus status;
+    QCCL_CUDA_CHECK(cudaStreamIsCapturing(stream, &status));
+    return status != cudaStreamCaptureStatusNone;
+  }
+
+  bool waitForCalls(Deadline deadline) {
+    while (true) {
+      const cudaError_t status = cudaEventQuery(launched_);
+      if (status == cudaSuccess) return true;
+      if (status != cudaErrorNotReady) QCCL_CUDA_CHECK(status);
+      if (deadline.passed()) return false;
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+  }
+
+  const DevicePlan& planOf(const DeviceExecution& execution) {
+    const Call& call = execution.call;
+    const std::tuple key{call.coll, call.quant.algorithm, call.root, call.quant.ranksPerHost};
+    const auto known = plans_.find(key);
+    if (known != plans_.end()) return known->second;
+    std::vector<Schedule> schedules;
+    for (int rank = 0; rank < control_.size(); ++rank) schedules.push_back(execution.scheduleOf(rank));
+    return plans_.emplace(key, makeDevicePlan(schedules, control_.rank())).first->second;
+  }
+
+  KernelCall makeCall(const DeviceExecution& execution, const ScheduleKernel& kernel) {
+    const Call& call = execution.call;
+    const DevicePlan& plan = planOf(execution);
+    const bool exact = call.quant.codec == qcclCodecNone;
+    KernelCall result{};
+    std::copy(memory_.arenas().begin(), memory_.arenas().end(), result.arenas);
+    result.host = watch_.words();
+    result.counts = reinterpret_cast<quant::EncodeCounts*>(counts_.data());
+    result.input = static_cast<const unsigned char*>(call.input);
+    result.output = static_cast<unsigned char*>(call.output);
+    result.inputFirstElem = execution.inputFirstElem;
+    result.outputFirstElem = execution.outputFirstElem;
+    for (int i = 0; i < execution.partition.chunks(); ++i) result.chunks[i] = execution.partition.chunk(i);
+    result.tiles = static_cast<std::uint32_t>(quant::divideUp(execution.partition.maxChunkElems(), kernel.tileElems));
+    result.announcement = announce(call, 0);
+    result.fingerprint = fingerprint(result.announcement);
+    result.timeoutNs = static_cast<std::uint64_t>(std::chrono::nanoseconds(options_.timeout).count());
+    std::size_t messageBytes = kernel.tileElems * typeSize(call.dtype);
+    if (!exact) {
+      result.format = call.quant.format();
+      result.layout = quant::cuda::layoutOf(kernel.tileElems, result.format);
+      messageBytes = quant::packedBytes(kernel.tileElems, result.format);
+    }
+    result.seed = call.quant.seed;
+    result.rank = static_cast<std::uint32_t>(control_.rank());
+    result.ranks = static_cast<std::uint32_t>(control_.size());
+    result.slotBytes = alignedSlot(messageBytes);
+    result.receivedSlots = plan.receivedSlots;
+    layOut(&result);
+    result.lookahead = result.ring >= 2 && plan.firstWait > 0 ? 1 : 0;
+    result.senders = plan.senders;
+    result.receivers = plan.receivers;
+    result.divide = call.op == qcclAvg;
+    result.steps = static_cast<std::uint32_t>(plan.steps.size());
+    result.firstWait = plan.firstWait;
+    std::copy(plan.steps.begin(), plan.steps.end(), result.step);
+    return result;
+  }
+
+  // As many tiles as fit into one region, but two at least.
+  static void layOut(KernelCall* call) {
+    const std::uint32_t tileBytes = call->slotBytes * call->receivedSlots;
+    call->ring = std::min(std::max(std::bit_floor(kRegionBytes / tileBytes), 2u), kMaxRing);
+    call->regionsABlock = static_cast<std::uint32_t>(quant::divideUp(std::size_t{call->ring} * tileBytes, kRegionBytes));
+  }
+
+  // Thread blocks that a multiprocessor holds at a time.
+  int residentBlocks(const ScheduleKernel& kernel, std::uint32_t sharedBytes) {
+    const auto known = resident_.find({kernel.function, sharedBytes});
+    if (known != resident_.end()) return known->second;
+    int blocks = 0;
+    QCCL_CUDA_CHECK(cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize, kMaxSharedBytes));
+    QCCL_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel.function, kScheduleThreads, sharedBytes));
+    return resident_[{kernel.function, sharedBytes}] = std::max(blocks, 1);
+  }
+
+  // All thread blocks of all ranks on a GPU must fit at the same time: they wait for one another. The same number on every rank.
+  std::uint32_t threadBlocks(int resident, const KernelCall& call) const {
+    const int onDevice = resident * memory_.multiprocessors() / memory_.ranksPerDevice();
+    std::uint32_t blocks = std::min({static_cast<std::uint32_t>(std::max(onDevice, 1)), kMaxThreadBlocks / call.regionsABlock, call.tiles});
+    if (options_.threadBlocks > 0) blocks = std::min(blocks, static_cast<std::uint32_t>(options_.threadBlocks));
+    return std::max(blocks, 1u);
+  }
+
+  transport::Control& control_;
+  const DeviceCallOptions options_;
+  transport::PeerMemory memory_;
+  std::optional<device::cuda::DeviceGuard> guard_;  // while the members below are made
+  device::cuda::DeviceBuffer counts_;
+  device::cuda::Stream service_;  // never waits for the caller's streams
+  DeviceFailureWatch watch_;
+  std::mutex mutex_;
+  std::map<std::tuple<qcclColl_t, qcclAlgo_t, int, int>, DevicePlan> plans_;
+  std::map<std::pair<const void*, std::uint32_t>, int> resident_;
+  cudaEvent_t launched_ = nullptr;  // after the last call
+  StreamHandle lastStream_ = nullptr;
+  bool used_ = false;
+  bool left_ = false;
+};
+
+}  // namespace
+}  // namespace cuda
+
+void copyOnDevice(const Call& call, std::size_t bytes) {
+  const device::cuda::DeviceGuard guard(call.device);
+  if (bytes > 0 && call.input != call.output) device::cuda::copyAsync(call.output, call.input, bytes, call.stream);
+}
+
+void requireDeviceCall(const Call& call) {
+  const char* name = enumName(qcclEnumColl, call.coll);
+  if (call.dtype != qcclFloat32 && call.dtype != qcclBfloat16 && call.dtype != qcclFloat16) {
+    fail(qcclInvalidArgument, name, ": on GPU memory this version has float32, bfloat16 and float16, not ",
+         enumName(qcclEnumDataType, call.dtype), "; use NCCL for the others");
+  }
+  if (call.op != qcclSum && call.op != qcclAvg) {
+    fail(qcclInvalidArgument, name, ": on GPU memory this version has sum and avg, not ", enumName(qcclEnumRedOp, call.op),
+         "; use NCCL for the others");
+  }
+  if (call.map != nullptr || call.inputPacked || call.outputPacked || call.quant.errorFeedback) {
+    fail(qcclInvalidArgument, name,
+         ": on GPU memory this version has no precision maps, packed buffers or error feedback; use host memory for those");
+  }
+}
+
+std::unique_ptr<DeviceCalls> makeDeviceCalls(transport::Control& control, const std::vector<int>& hosts, int device,
+                                             const DeviceCallOptions& options) {
+  if (control.size() > static_cast<int>(cuda::kMaxRanks)) {
+    fail(qcclInvalidUsage, "a communicator of ", control.size(), " ranks cannot be used on GPU memory; at most ", cuda::kMaxRanks,
+         " ranks can");
+  }
+  return std::make_unique<cuda::CudaDeviceCalls>(control, hosts, device, options);
+}
+
+}  // namespace qccl::collectives

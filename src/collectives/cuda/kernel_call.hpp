@@ -1,0 +1,76 @@
+// What one collective call is for the kernel: its arguments, by value, so that a captured graph owns them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "collectives/cuda/arena.hpp"
+#include "collectives/partition.hpp"
+#include "collectives/schedule.hpp"
+#include "quant/cuda/packed_layout.hpp"
+#include "quant/kernels.hpp"
+
+namespace qccl::collectives::cuda {
+
+inline constexpr int kMaxSteps = 256;
+inline constexpr unsigned kScheduleThreads = 256;  // of a thread block
+
+// A step of a schedule (schedule.hpp) for one rank's kernel. A slot that the rank fills itself is in shared memory, one that a peer fills
+// in its arena.
+struct DeviceStep {
+  StepKind kind;
+  bool received;             // of the slot that the step reads
+  std::uint8_t peer;         // of send and recv
+  std::uint16_t chunk;       // all but divide
+  std::uint16_t slot;        // a received slot's number among those of the tile
+  std::uint16_t remoteSlot;  // send: the number of the slot that the peer receives into
+};
+
+struct KernelCall {
+  unsigned char* arenas[kMaxRanks];  // by rank
+  HostWords* host;
+  quant::EncodeCounts* counts;
+  const unsigned char* input;
+  unsigned char* output;
+  std::uint64_t inputFirstElem;   // element of the message at which the input buffer begins
+  std::uint64_t outputFirstElem;  // and the output buffer
+  std::uint32_t tiles;
+  std::uint64_t fingerprint;
+  Announcement announcement;
+  std::uint64_t timeoutNs;
+
+  quant::PackedFormat format;        // unless exact
+  quant::cuda::PackedLayout layout;  // of a whole tile's message, unless exact
+  std::uint64_t seed;
+
+  std::uint32_t rank;
+  std::uint32_t ranks;
+  std::uint32_t regionsABlock;
+  std::uint32_t slotBytes;      // of a message
+  std::uint32_t receivedSlots;  // of a tile; every rank lays out as many
+  std::uint32_t ring;
+  std::uint32_t lookahead;  // 1: a tile's first steps run before the last ones of the tile before
+  std::uint32_t senders;    // bit mask of ranks whose messages are read
+  std::uint32_t receivers;  // and of those that messages are sent to
+  bool divide;
+
+  std::uint32_t steps;
+  std::uint32_t firstWait;  // the first step that is not encodeInput or send
+  DeviceStep step[kMaxSteps];
+  Chunk chunks[kMaxRanks];
+};
+static_assert(sizeof(KernelCall) <= 4096);  // what every driver takes
+
+// Shared memory of a thread block: two buffers for a message of a tile's first steps, one for the others.
+inline constexpr std::uint32_t kSharedBuffers = 3;
+
+// For one data type, nearest or stochastic.
+struct ScheduleKernel {
+  const void* function;
+  std::uint32_t tileElems;
+};
+
+// The kernel for a codec (or none) and a type among float32, bfloat16, float16; function nullptr for others.
+ScheduleKernel scheduleKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic);
+
+}  // namespace qccl::collectives::cuda

@@ -1,0 +1,331 @@
+// Collectives on GPU memory give the host's bits: every algorithm, codec, type and number of ranks, any count and alignment, in place or
+// not, hostile values; one call after another of different kinds, on streams and in graphs.
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "api/cuda/device_ranks.hpp"
+#include "quant/float_formats.hpp"
+#include "quant/test_values.hpp"
+
+namespace qccl::test {
+namespace {
+
+class OnDevice : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string why = device::cuda::whyNoDevice(); !why.empty()) GTEST_SKIP() << why;
+  }
+};
+
+RankThreads makeRanks(int size, int ranksPerHost = 0) {
+  return RankThreads("inproc", size, [&](qcclConfig_t& config) {
+    config.timeoutMs = kDeviceTimeoutMs;
+    config.quant.ranksPerHost = ranksPerHost;
+  });
+}
+
+Buffers makeInputs(const Operation& operation, int ranks, unsigned seed) {
+  Buffers inputs;
+  for (int rank = 0; rank < ranks; ++rank) {
+    Random random(1000 * seed + static_cast<unsigned>(rank));
+    const std::size_t elems = operation.inputElems(ranks);
+    const auto values = asType(operation.dtype, makeHostileValues(elems, 512, random));
+    inputs.emplace_back(values->data(), values->data() + values->bytes());
+  }
+  return inputs;
+}
+
+bool isNan(qcclDataType_t dtype, const char* p) {
+  if (dtype == qcclFloat32) {
+    float x;
+    std::memcpy(&x, p, sizeof(x));
+    return x != x;
+  }
+  std::uint16_t bits;
+  std::memcpy(&bits, p, sizeof(bits));
+  const float x = dtype == qcclBfloat16 ? quant::fromBfloat16(bits) : quant::fromFloat16(bits);
+  return x != x;
+}
+
+// Which NaN comes of two is the processor's choice.
+void expectSameBits(const Operation& operation, const std::vector<char>& host, const std::vector<char>& device, int rank) {
+  ASSERT_EQ(host.size(), device.size());
+  const std::size_t size = qcclTypeSize(operation.dtype);
+  for (std::size_t i = 0; i * size < host.size(); ++i) {
+    const char* h = host.data() + i * size;
+    const char* d = device.data() + i * size;
+    if (std::memcmp(h, d, size) == 0 || (isNan(operation.dtype, h) && isNan(operation.dtype, d))) continue;
+    FAIL() << "rank " << rank << ", element " << i << " of " << host.size() / size << ": host "
+           << hex(reinterpret_cast<const unsigned char*>(h), size) << ", device " << hex(reinterpret_cast<const unsigned char*>(d), size);
+  }
+}
+
+std::string nameOf(const Operation& operation) {
+  return std::string(qcclEnumName(qcclEnumColl, operation.coll)) + " " + std::to_string(operation.count) + " " +
+         qcclEnumName(qcclEnumDataType, operation.dtype) + " " + qcclEnumName(qcclEnumRedOp, operation.op) + " codec " +
+         std::to_string(operation.quant.codec) + " algorithm " + std::to_string(operation.quant.algorithm) + " block " +
+         std::to_string(operation.quant.blockElems) + (operation.inPlace ? " in place" : "");
+}
+
+// Runs all operations on new communicators of each kind and compares.
+void expectHostBits(int size, const std::vector<Operation>& operations, int ranksPerHost = 0) {
+  std::vector<Buffers> inputs;
+  for (std::size_t i = 0; i < operations.size(); ++i) inputs.push_back(makeInputs(operations[i], size, static_cast<unsigned>(i)));
+  const auto host = runAll(makeRanks(size, ranksPerHost), operations, inputs, false);
+  const auto device = runAll(makeRanks(size, ranksPerHost), operations, inputs, true);
+  for (std::size_t i = 0; i < operations.size(); ++i) {
+    SCOPED_TRACE(nameOf(operations[i]));
+    for (int rank = 0; rank < size; ++rank) {
+      const bool has = operations[i].coll != qcclCollReduce || rank == operations[i].root;
+      const auto r = static_cast<std::size_t>(rank);
+      if (!has) continue;
+      ASSERT_NO_FATAL_FAILURE(expectSameBits(operations[i], host[i][r], device[i][r], rank));
+    }
+  }
+}
+
+Operation quantized(int algorithm, int codec, qcclDataType_t dtype, std::size_t count) {
+  Operation operation;
+  operation.count = count;
+  operation.dtype = dtype;
+  operation.quant.codec = codec;
+  operation.quant.algorithm = algorithm;
+  operation.quant.minBytes = 0;
+  operation.quant.seed = 7;
+  return operation;
+}
+
+constexpr qcclDataType_t kTypes[] = {qcclFloat32, qcclBfloat16, qcclFloat16};
+
+// Ranks, algorithm, ranks per host.
+class OnDeviceAllReduce : public OnDevice, public testing::WithParamInterface<std::tuple<int, int, int>> {
+ protected:
+  int size() const { return std::get<0>(GetParam()); }
+  int algorithm() const { return std::get<1>(GetParam()); }
+  int ranksPerHost() const { return std::get<2>(GetParam()); }
+};
+
+TEST_P(OnDeviceAllReduce, EveryCodecAndTypeHasTheHostsBits) {
+  std::vector<Operation> operations;
+  for (int codec = qcclCodecNone; codec < qcclNumCodecs; ++codec) {
+    for (const qcclDataType_t dtype : kTypes) {
+      operations.push_back(quantized(algorithm(), codec, dtype, 40007));
+      operations.back().inPlace = codec % 2 == 1;
+      operations.back().op = codec % 3 == 1 ? qcclAvg : qcclSum;
+      operations.push_back(quantized(algorithm(), codec, dtype, 4099));
+      if (codec != qcclCodecNone) operations.back().quant.rounding = qcclRoundStochastic;
+      operations.back().offsetElems = 1;
+    }
+  }
+  expectHostBits(size(), operations, ranksPerHost());
+}
+
+TEST_P(OnDeviceAllReduce, AnyCountBlockAndScaleHasTheHostsBits) {
+  std::vector<Operation> operations;
+  for (const std::size_t count : {1, 2, 5, 63, 64, 65, 255, 256, 257, 4095, 4096, 4097, 8192, 16385, 65536, 300007}) {
+    operations.push_back(quantized(algorithm(), qcclCodecInt8, qcclFloat32, count));
+    operations.push_back(quantized(algorithm(), qcclCodecNone, qcclFloat32, count));
+    operations.push_back(quantized(algorithm(), qcclCodecInt5, qcclBfloat16, count));
+  }
+  operations.push_back(quantized(algorithm(), qcclCodecInt8, qcclFloat32, 0));
+  for (const int block : {32, 64, 128, 512, 1024, 2048, 4096}) {
+    for (const int scale : {qcclScaleFloat32, qcclScaleBfloat16, qcclScaleE8m0}) {
+      operations.push_back(quantized(algorithm(), qcclCodecInt8, block % 3 == 1 ? qcclFloat16 : qcclFloat32, 50021));
+      operations.back().quant.blockElems = block;
+      operations.back().quant.scale = scale;
+    }
+  }
+  expectHostBits(size(), operations, ranksPerHost());
+}
+
+std::string nameOfCase(const testing::TestParamInfo<std::tuple<int, int, int>>& info) {
+  return std::string(qcclEnumName(qcclEnumAlgo, std::get<1>(info.param))) + "_" + std::to_string(std::get<0>(info.param));
+}
+
+INSTANTIATE_TEST_SUITE_P(Algorithms, OnDeviceAllReduce,
+                         testing::Values(std::tuple{2, qcclAlgoOneshot, 0}, std::tuple{2, qcclAlgoTwoshot, 0},
+                                         std::tuple{2, qcclAlgoRing, 0}, std::tuple{2, qcclAlgoTree, 0}, std::tuple{3, qcclAlgoOneshot, 0},
+                                         std::tuple{3, qcclAlgoTwoshot, 0}, std::tuple{3, qcclAlgoRing, 0}, std::tuple{4, qcclAlgoTree, 0},
+                                         std::tuple{5, qcclAlgoTwoshot, 0}, std::tuple{4, qcclAlgoHier, 2},
+                                         std::tuple{8, qcclAlgoTwoshot, 0}, std::tuple{8, qcclAlgoTree, 0}),
+                         nameOfCase);
+
+TEST_F(OnDevice, TheOtherCollectivesHaveTheHostsBits) {
+  for (const int size : {2, 3}) {
+    std::vector<Operation> operations;
+    for (const qcclColl_t coll : {qcclCollReduceScatter, qcclCollAllGather, qcclCollBroadcast, qcclCollReduce}) {
+      for (const qcclDataType_t dtype : kTypes) {
+        for (const std::size_t count : {1, 1000, 30011}) {
+          Operation operation;
+          operation.coll = coll;
+          operation.dtype = dtype;
+          operation.count = count;
+          operation.root = size - 1;
+          operations.push_back(operation);
+        }
+      }
+    }
+    expectHostBits(size, operations);
+  }
+}
+
+TEST_F(OnDevice, QuantizedReduceScatterHasTheHostsBits) {
+  for (const int algorithm : {qcclAlgoAuto, qcclAlgoRing}) {
+    const auto make = [&] {
+      return RankThreads("inproc", 3, [&](qcclConfig_t& config) {
+        config.timeoutMs = kDeviceTimeoutMs;
+        config.quant.codec = qcclCodecInt8;
+        config.quant.minBytes = 0;
+        config.quant.algorithm = algorithm;
+      });
+    };
+    Operation operation;
+    operation.coll = qcclCollReduceScatter;
+    operation.count = 20011;
+    const std::vector<Buffers> inputs = {makeInputs(operation, 3, 1)};
+    const auto host = runAll(make(), {operation}, inputs, false);
+    const auto device = runAll(make(), {operation}, inputs, true);
+    for (int rank = 0; rank < 3; ++rank) {
+      expectSameBits(operation, host[0][static_cast<std::size_t>(rank)], device[0][static_cast<std::size_t>(rank)], rank);
+    }
+  }
+}
+
+// Enqueued without waiting: a rank may be ahead of another by calls.
+TEST_F(OnDevice, CallsOfManyKindsBackToBackOnTwoCommunicators) {
+  const RankThreads first = makeRanks(2);
+  const RankThreads second = makeRanks(2);
+  constexpr int kCalls = 200;
+  std::vector<Operation> kinds;
+  for (const int algorithm : {qcclAlgoOneshot, qcclAlgoTwoshot, qcclAlgoRing, qcclAlgoTree}) {
+    for (const int codec : {qcclCodecNone, qcclCodecInt8, qcclCodecInt4}) {
+      for (const std::size_t count : {7, 5000, 70001}) kinds.push_back(quantized(algorithm, codec, qcclFloat32, count));
+    }
+  }
+  std::vector<Buffers> inputs;
+  for (std::size_t i = 0; i < kinds.size(); ++i) inputs.push_back(makeInputs(kinds[i], 2, static_cast<unsigned>(i)));
+  const auto expected = runAll(makeRanks(2), kinds, inputs, false);
+  for (const bool delayed : {false, true}) {
+    first.run([&](int rank, qcclComm_t comm) {
+      const device::cuda::DeviceGuard guard(deviceOf(rank));
+      const auto r = static_cast<std::size_t>(rank);
+      device::cuda::Stream streams[2];
+      const qcclComm_t comms[2] = {comm, second.comm(rank)};
+      std::vector<std::unique_ptr<DeviceMemory>> ins, outs;
+      for (int i = 0; i < kCalls; ++i) {
+        const std::size_t kind = static_cast<std::size_t>(i) * 7 % kinds.size();
+        device::cuda::Stream& stream = streams[i % 2];
+        ins.push_back(std::make_unique<DeviceMemory>(inputs[kind][r].size(), 0));
+        outs.push_back(std::make_unique<DeviceMemory>(inputs[kind][r].size(), 0));
+        ins.back()->fill(inputs[kind][r], stream.handle());
+        outs.back()->fill({}, stream.handle());
+      }
+      for (int i = 0; i < kCalls; ++i) {
+        const Operation& kind = kinds[static_cast<std::size_t>(i) * 7 % kinds.size()];
+        if (delayed && rank == 1 && i % 50 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        QCCL_ASSERT_OK(kind.call(ins[static_cast<std::size_t>(i)]->data(), outs[static_cast<std::size_t>(i)]->data(), comms[i % 2],
+                                 streams[i % 2].handle()));
+      }
+      for (int i = 0; i < kCalls; ++i) {
+        const std::size_t kind = static_cast<std::size_t>(i) * 7 % kinds.size();
+        SCOPED_TRACE(nameOf(kinds[kind]));
+        expectSameBits(kinds[kind], expected[kind][r], outs[static_cast<std::size_t>(i)]->read(streams[i % 2]), rank);
+      }
+    });
+  }
+}
+
+TEST_F(OnDevice, GraphsReplayOnChangingData) {
+  const RankThreads ranks = makeRanks(2);
+  constexpr int kReplays = 2000;
+  constexpr std::size_t kCount = 30001;
+  std::vector<Operation> kinds = {quantized(qcclAlgoOneshot, qcclCodecInt8, qcclFloat32, kCount),
+                                  quantized(qcclAlgoTwoshot, qcclCodecInt8, qcclFloat32, kCount),
+                                  quantized(qcclAlgoOneshot, qcclCodecNone, qcclFloat32, kCount)};
+  // Every replay works on the sum of the one before, halved: data that changes, and an error in any replay stays visible to the end.
+  for (Operation& kind : kinds) kind.op = qcclAvg, kind.inPlace = true;
+  Buffers start;
+  for (int rank = 0; rank < 2; ++rank) {
+    Random random(static_cast<unsigned>(rank) + 5);
+    const auto values = asType(qcclFloat32, makeValues(Shape::normal, kCount, random));
+    start.emplace_back(values->data(), values->data() + values->bytes());
+  }
+  std::vector<char> results[2];
+  ranks.run([&](int rank, qcclComm_t comm) {
+    const device::cuda::DeviceGuard guard(deviceOf(rank));
+    const auto r = static_cast<std::size_t>(rank);
+    device::cuda::Stream stream;
+    DeviceMemory memory(start[r].size(), 0);
+    DeviceMemory own(start[r].size(), 0);
+    memory.fill(start[r], stream.handle());
+    own.fill(start[r], stream.handle());
+    QCCL_ASSERT_OK(kinds[0].call(memory.data(), memory.data(), comm, stream.handle()));  // the first call is not captured
+    stream.synchronize();
+    cudaGraph_t graph;
+    cudaGraphExec_t runnable;
+    ASSERT_EQ(cudaStreamBeginCapture(stream.handle(), cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    for (const Operation& kind : kinds) {
+      QCCL_EXPECT_OK(kind.call(memory.data(), memory.data(), comm, stream.handle()));
+      // The ranks' values differ again, in the first half of the message.
+      EXPECT_EQ(cudaMemcpyAsync(memory.data(), own.data(), start[r].size() / 2, cudaMemcpyDeviceToDevice, stream.handle()), cudaSuccess);
+    }
+    QCCL_EXPECT_OK(kinds[1].call(memory.data(), memory.data(), comm, stream.handle()));
+    ASSERT_EQ(cudaStreamEndCapture(stream.handle(), &graph), cudaSuccess);
+    ASSERT_EQ(cudaGraphInstantiate(&runnable, graph, 0), cudaSuccess);
+    for (int i = 0; i < kReplays; ++i) {
+      ASSERT_EQ(cudaGraphLaunch(runnable, stream.handle()), cudaSuccess);
+      if (i % 100 != 50) continue;
+      QCCL_ASSERT_OK(kinds[2].call(memory.data(), memory.data(), comm, stream.handle()));
+    }
+    results[r] = memory.read(stream);
+    qcclResult_t failed = qcclSuccess;
+    QCCL_EXPECT_OK(qcclCommGetAsyncError(comm, &failed));
+    EXPECT_EQ(failed, qcclSuccess) << qcclGetLastError(comm);
+    cudaGraphExecDestroy(runnable);
+    cudaGraphDestroy(graph);
+  });
+  // The same with single calls on the host.
+  Buffers host = start;
+  makeRanks(2).run([&](int rank, qcclComm_t comm) {
+    const auto r = static_cast<std::size_t>(rank);
+    const auto run = [&](const Operation& kind) { QCCL_ASSERT_OK(kind.call(host[r].data(), host[r].data(), comm, nullptr)); };
+    run(kinds[0]);
+    for (int i = 0; i < kReplays; ++i) {
+      for (const Operation& kind : kinds) {
+        run(kind);
+        std::memcpy(host[r].data(), start[r].data(), start[r].size() / 2);
+      }
+      run(kinds[1]);
+      if (i % 100 == 50) run(kinds[2]);
+    }
+  });
+  for (int rank = 0; rank < 2; ++rank) expectSameBits(kinds[0], host[static_cast<std::size_t>(rank)], results[rank], rank);
+}
+
+TEST_F(OnDevice, StatisticsCountWhatTheKernelsFound) {
+  const RankThreads ranks = makeRanks(2);
+  Operation operation = quantized(qcclAlgoTwoshot, qcclCodecInt8, qcclFloat32, 100000);
+  const std::vector<Buffers> inputs = {makeInputs(operation, 2, 3)};
+  const RankThreads host = makeRanks(2);
+  runAll(host, {operation}, inputs, false);
+  runAll(ranks, {operation}, inputs, true);
+  for (int rank = 0; rank < 2; ++rank) {
+    qcclStats_t onHost{}, onDevice{};
+    onHost.size = onDevice.size = sizeof(qcclStats_t);
+    QCCL_ASSERT_OK(qcclCommGetStats(host.comm(rank), &onHost));
+    QCCL_ASSERT_OK(qcclCommGetStats(ranks.comm(rank), &onDevice));
+    EXPECT_EQ(onDevice.quantizedCalls, 1u);
+    EXPECT_EQ(onDevice.elems, onHost.elems);
+    EXPECT_EQ(onDevice.wireBytes, onHost.wireBytes);
+    EXPECT_EQ(onDevice.encodedBlocks, onHost.encodedBlocks);
+    EXPECT_EQ(onDevice.nonFiniteBlocks, onHost.nonFiniteBlocks);
+    EXPECT_GT(onDevice.nonFiniteBlocks, 0u);
+    EXPECT_EQ(onDevice.sampledElems, onHost.sampledElems);
+    EXPECT_EQ(onDevice.flushedElems, onHost.flushedElems);
+  }
+}
+
+}  // namespace
+}  // namespace qccl::test

@@ -1,0 +1,121 @@
+// Calls on GPU memory that cannot end, end: with a sentence that names the rank, on every rank, and without a kernel left behind.
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <thread>
+
+#include "api/cuda/device_ranks.hpp"
+
+namespace qccl::test {
+namespace {
+
+using testing::HasSubstr;
+
+class DeviceFailure : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string why = device::cuda::whyNoDevice(); !why.empty()) GTEST_SKIP() << why;
+  }
+
+  static RankThreads makeRanks(int size, int timeoutMs = kDeviceTimeoutMs) {
+    return RankThreads("inproc", size, [&](qcclConfig_t& config) { config.timeoutMs = timeoutMs; });
+  }
+};
+
+// One rank's memory and stream.
+struct Rank {
+  explicit Rank(int rank, std::size_t elems = 100000) : guard(deviceOf(rank)), in(elems * 4), out(elems * 4) {}
+
+  qcclResult_t allReduce(std::size_t count, qcclComm_t comm) {
+    return qcclAllReduce(in.data(), out.data(), count, qcclFloat32, qcclSum, comm, stream.handle());
+  }
+
+  device::cuda::DeviceGuard guard;
+  device::cuda::DeviceBuffer in, out;
+  device::cuda::Stream stream;
+};
+
+// What the communicator says once it has failed.
+std::string failureOf(qcclComm_t comm, qcclResult_t expected) {
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  qcclResult_t result = qcclSuccess;
+  while (result == qcclSuccess && std::chrono::steady_clock::now() < limit) {
+    QCCL_EXPECT_OK(qcclCommGetAsyncError(comm, &result));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(result, expected);
+  float x = 0;
+  EXPECT_EQ(qcclAllReduce(&x, &x, 1, qcclFloat32, qcclSum, comm, nullptr), expected) << "the next call says why";
+  return qcclGetLastError(comm);
+}
+
+TEST_F(DeviceFailure, ARankThatNeverCallsIsNamed) {
+  const RankThreads ranks = makeRanks(3, 1500);
+  ranks.run([&](int rank, qcclComm_t comm) {
+    Rank own(rank);
+    QCCL_ASSERT_OK(own.allReduce(1000, comm));
+    own.stream.synchronize();
+    if (rank != 2) {
+      QCCL_ASSERT_OK(own.allReduce(5000, comm));
+    }
+    own.stream.synchronize();  // ends
+    EXPECT_THAT(failureOf(comm, qcclTimeout), HasSubstr("for rank 2 in allreduce(count=5000"));
+  });
+}
+
+TEST_F(DeviceFailure, CallsThatDifferAreReportedAsSuch) {
+  const RankThreads ranks = makeRanks(2);
+  ranks.run([&](int rank, qcclComm_t comm) {
+    Rank own(rank);
+    QCCL_ASSERT_OK(own.allReduce(rank == 0 ? 5000 : 6000, comm));
+    own.stream.synchronize();
+    const std::string what = failureOf(comm, qcclInvalidUsage);
+    EXPECT_THAT(what, HasSubstr("the ranks' calls differ"));
+    EXPECT_THAT(what, HasSubstr("count=5000"));
+    EXPECT_THAT(what, HasSubstr("count=6000"));
+  });
+}
+
+TEST_F(DeviceFailure, AbortEndsTheKernelsOfAllRanks) {
+  RankThreads ranks = makeRanks(2, 60000);
+  ranks.run([&](int rank, qcclComm_t comm) {
+    Rank own(rank);
+    QCCL_ASSERT_OK(own.allReduce(1000, comm));
+    own.stream.synchronize();
+    if (rank == 1) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      QCCL_EXPECT_OK(qcclCommAbort(comm));
+      return;
+    }
+    const auto start = std::chrono::steady_clock::now();
+    QCCL_ASSERT_OK(own.allReduce(5000, comm));
+    own.stream.synchronize();
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+    EXPECT_THAT(failureOf(comm, qcclRemoteError), HasSubstr("rank 1 aborted"));
+  });
+  ranks.forget(1);
+}
+
+TEST_F(DeviceFailure, WhatCannotRunIsRefusedAndTheCommunicatorGoesOn) {
+  const RankThreads ranks = makeRanks(2);
+  ranks.run([&](int rank, qcclComm_t comm) {
+    Rank own(rank);
+    std::vector<float> host(1000);
+    const auto refused = [&](qcclResult_t result, const char* why) {
+      EXPECT_EQ(result, qcclInvalidArgument);
+      EXPECT_THAT(qcclGetLastError(comm), HasSubstr(why));
+    };
+    refused(qcclAllReduce(own.in.data(), host.data(), 1000, qcclFloat32, qcclSum, comm, nullptr), "recvbuff in host memory");
+    refused(qcclAllReduce(host.data(), own.out.data(), 1000, qcclFloat32, qcclSum, comm, nullptr), "sendbuff is in host memory");
+    refused(qcclAllReduce(own.in.data(), own.out.data(), 1000, qcclInt32, qcclSum, comm, nullptr), "not int32");
+    refused(qcclAllReduce(own.in.data(), own.out.data(), 1000, qcclFloat32, qcclMax, comm, nullptr), "not max");
+    refused(qcclSend(own.in.data(), 10, qcclFloat32, 1 - rank, comm, nullptr), "host memory only");
+    refused(qcclAllReduce(host.data(), host.data(), 1000, qcclFloat32, qcclSum, comm, own.stream.handle()), "stream must be NULL");
+    QCCL_EXPECT_OK(own.allReduce(1000, comm));
+    own.stream.synchronize();
+    QCCL_EXPECT_OK(qcclAllReduce(host.data(), host.data(), 1000, qcclFloat32, qcclSum, comm, nullptr));
+  });
+}
+
+}  // namespace
+}  // namespace qccl::test

@@ -1,0 +1,133 @@
+// Ranks as threads with a GPU each, or several on one GPU, driven through the C API; and the same operation on host memory to compare with.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <qccl/qccl.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "api/rank_threads.hpp"
+#include "device/cuda/device_guard.hpp"
+#include "device/cuda/devices.hpp"
+#include "device/cuda/memory.hpp"
+#include "device/cuda/stream.hpp"
+
+namespace qccl::test {
+
+// A wait that never ends must not cost a test more than this.
+inline constexpr int kDeviceTimeoutMs = 8000;
+
+inline int deviceOf(int rank) { return rank % device::cuda::deviceCount(); }
+
+// One collective, with everything that makes it the same on host and device.
+struct Operation {
+  qcclColl_t coll = qcclCollAllReduce;
+  std::size_t count = 20011;
+  qcclDataType_t dtype = qcclFloat32;
+  qcclRedOp_t op = qcclSum;
+  int root = 0;
+  bool inPlace = false;
+  std::size_t offsetElems = 0;  // of the buffers, from an aligned address
+  qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
+
+  std::size_t bytes(std::size_t elems) const { return elems * qcclTypeSize(dtype); }
+  std::size_t inputElems(int ranks) const { return coll == qcclCollReduceScatter ? count * static_cast<std::size_t>(ranks) : count; }
+  std::size_t outputElems(int ranks) const { return coll == qcclCollAllGather ? count * static_cast<std::size_t>(ranks) : count; }
+
+  // The call itself, on whatever memory the pointers are.
+  qcclResult_t call(const void* in, void* out, qcclComm_t comm, void* stream) const {
+    switch (coll) {
+      case qcclCollAllReduce:
+        return qcclAllReduceEx(in, out, count, dtype, op, &quant, comm, stream);
+      case qcclCollReduceScatter:
+        return qcclReduceScatter(in, out, count, dtype, op, comm, stream);
+      case qcclCollAllGather:
+        return qcclAllGather(in, out, count, dtype, comm, stream);
+      case qcclCollBroadcast:
+        return qcclBroadcast(in, out, count, dtype, root, comm, stream);
+      default:
+        return qcclReduce(in, out, count, dtype, op, root, comm, stream);
+    }
+  }
+};
+
+// By rank: bytes of the input and of the output.
+using Buffers = std::vector<std::vector<char>>;
+
+// A buffer on the current device between bytes that nobody may write, filled with something else than the result.
+class DeviceMemory {
+ public:
+  DeviceMemory(std::size_t bytes, std::size_t offset)
+      : buffer_(kGuard + offset + bytes + kGuard), offset_(kGuard + offset), bytes_(bytes) {}
+
+  unsigned char* data() { return buffer_.data() + offset_; }
+
+  void fill(const std::vector<char>& with, device::StreamHandle stream) {
+    whole_.assign(buffer_.bytes(), 0x5a);
+    std::memcpy(whole_.data() + offset_, with.data(), with.size());
+    device::cuda::copyAsync(buffer_.data(), whole_.data(), whole_.size(), stream);
+  }
+
+  // Waits for the stream; fails the test if something beside the buffer was written.
+  std::vector<char> read(device::cuda::Stream& stream) {
+    device::cuda::copyAsync(whole_.data(), buffer_.data(), whole_.size(), stream.handle());
+    stream.synchronize();
+    for (std::size_t i = 0; i < whole_.size(); ++i) {
+      const bool outside = i < offset_ || i >= offset_ + bytes_;
+      if (outside && whole_[i] != 0x5a) {
+        ADD_FAILURE() << "byte " << i << " is outside of the buffer and was written";
+        break;
+      }
+    }
+    return {whole_.begin() + static_cast<std::ptrdiff_t>(offset_), whole_.begin() + static_cast<std::ptrdiff_t>(offset_ + bytes_)};
+  }
+
+ private:
+  static constexpr std::size_t kGuard = 256;
+  device::cuda::DeviceBuffer buffer_;
+  const std::size_t offset_;
+  const std::size_t bytes_;
+  std::vector<char> whole_;
+};
+
+// Runs the operation on one rank's thread and returns its output.
+inline std::vector<char> runOnHost(const Operation& operation, int ranks, std::vector<char> input, qcclComm_t comm) {
+  std::vector<char> output(operation.bytes(operation.outputElems(ranks)), 0x5a);
+  char* const out = operation.inPlace ? input.data() : output.data();
+  QCCL_EXPECT_OK(operation.call(input.data(), out, comm, nullptr));
+  return operation.inPlace ? input : output;
+}
+
+inline std::vector<char> runOnDevice(const Operation& operation, int ranks, const std::vector<char>& input, qcclComm_t comm, int rank) {
+  const device::cuda::DeviceGuard guard(deviceOf(rank));
+  device::cuda::Stream stream;
+  const std::size_t offset = operation.bytes(operation.offsetElems);
+  DeviceMemory in(input.size(), offset);
+  DeviceMemory out(operation.bytes(operation.outputElems(ranks)), offset);
+  in.fill(input, stream.handle());
+  out.fill({}, stream.handle());
+  QCCL_EXPECT_OK(operation.call(in.data(), operation.inPlace ? in.data() : out.data(), comm, stream.handle()));
+  std::vector<char> result = operation.inPlace ? in.read(stream) : out.read(stream);
+  qcclResult_t failed = qcclSuccess;
+  QCCL_EXPECT_OK(qcclCommGetAsyncError(comm, &failed));
+  EXPECT_EQ(failed, qcclSuccess);
+  return result;
+}
+
+// All ranks' outputs; a communicator's calls are made in the order of the operations.
+inline std::vector<Buffers> runAll(const RankThreads& ranks, const std::vector<Operation>& operations, const std::vector<Buffers>& inputs,
+                                   bool onDevice) {
+  std::vector<Buffers> outputs(operations.size(), Buffers(static_cast<std::size_t>(ranks.size())));
+  ranks.run([&](int rank, qcclComm_t comm) {
+    const auto r = static_cast<std::size_t>(rank);
+    for (std::size_t i = 0; i < operations.size(); ++i) {
+      outputs[i][r] = onDevice ? runOnDevice(operations[i], ranks.size(), inputs[i][r], comm, rank)
+                               : runOnHost(operations[i], ranks.size(), inputs[i][r], comm);
+    }
+  });
+  return outputs;
+}
+
+}  // namespace qccl::test
