@@ -36,7 +36,12 @@ void expectRefused(const std::vector<std::string>& flags, const char* says) {
 }
 
 TEST(PerfAgainst, AnUnknownLibraryIsRefused) {
-  expectRefused({"allreduce", "--against", "nccl"}, "--against nccl: unknown; allowed: none, mpi, gloo");
+  expectRefused({"allreduce", "--against", "carrier-pigeon"}, "--against carrier-pigeon: unknown; allowed: none, mpi, gloo");
+}
+
+TEST(PerfAgainst, LibrariesAreComparedWhereTheirMemoryIs) {
+  for (const char* library : {"gloo", "mpi"})
+    expectRefused({"allreduce", "--against", library, "--memory", "cuda"}, "compared on host memory alone; leave --memory cuda out");
 }
 
 #if QCCL_PERF_GLOO
