@@ -13,7 +13,7 @@ namespace {
 constexpr const char* kDataKinds[] = {"normal", "uniform", "heavy", "integers"};
 constexpr const char* kCarriers[] = {"auto", "inproc", "ucx"};
 constexpr const char* kMemories[] = {"host", "cuda"};
-constexpr const char* kAgainst[] = {"none", "mpi", "gloo"};
+constexpr const char* kAgainst[] = {"none", "mpi", "gloo", "nccl"};
 constexpr std::size_t kMaxSize = std::size_t{1} << 40;
 
 std::string joined(const std::vector<std::string>& names) {
@@ -100,10 +100,13 @@ void addFlags(CLI::App& app, RawOptions& raw, Options& options) {
                  "the GPU's, of 10 calls between two events (fewer where values would grow out of range), divided by their number")
       ->capture_default_str();
   app.add_flag("--graph", options.graph, "With --memory cuda: those calls are captured in a CUDA graph once, and its replays are timed");
-  app.add_option(
-         "--against", raw.against,
-         "mpi (under mpirun) or gloo: also makes each call with that library, in turn with qccl's, and prints its time and the ratio")
+  app.add_option("--against", raw.against,
+                 "mpi (under mpirun), gloo, or nccl (with --memory cuda): also makes each call with that library, in turn with qccl's, and "
+                 "prints its time and the ratio")
       ->capture_default_str();
+  app.add_option("--nccl-lib", options.ncclLib,
+                 "File of --against nccl (default: NCCL_LIBRARY, else libnccl.so.2 where the loader finds it); PyTorch's is "
+                 "site-packages/nvidia/nccl/lib/libnccl.so.2");
   app.add_option("--json", options.jsonPath, "Also write JSON lines to this file; -: to standard output instead of the table");
 }
 
@@ -112,7 +115,11 @@ void validateMemory(const Options& options) {
   const std::string against = std::string("--against ") + againstName(options.against);
   const bool onHost = options.memory == MemoryKind::host;
   if (options.graph && onHost) throw ToolError("--graph: only calls on GPU memory can be captured in a CUDA graph; add --memory cuda");
-  if (options.against != Against::none && !onHost) throw ToolError(against + ": compared on host memory alone; leave --memory cuda out");
+  if (options.against == Against::nccl && onHost) throw ToolError(against + ": NCCL has no calls on host memory; add --memory cuda");
+  if ((options.against == Against::mpi || options.against == Against::gloo) && !onHost) {
+    throw ToolError(against + ": compared on host memory alone; leave --memory cuda out, or use --against nccl");
+  }
+  if (!options.ncclLib.empty() && options.against != Against::nccl) throw ToolError("--nccl-lib: only of use with --against nccl");
 }
 
 void validate(const Options& options) {

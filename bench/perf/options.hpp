@@ -16,7 +16,7 @@ enum class Carrier { automatic, inproc, ucx };
 // Where the operands lie.
 enum class MemoryKind { host, cuda };
 // The other library of a comparison.
-enum class Against { none, mpi, gloo };
+enum class Against { none, mpi, gloo, nccl };
 
 struct Options {
   qcclColl_t collective = qcclCollAllReduce;
@@ -36,6 +36,7 @@ struct Options {
   MemoryKind memory = MemoryKind::host;
   bool graph = false;  // calls are captured in a CUDA graph, and its replays timed
   Against against = Against::none;
+  std::string ncclLib;  // file of --against nccl; empty: found by itself
 
   std::size_t minBytes = 1024;
   std::size_t maxBytes = std::size_t{64} << 20;

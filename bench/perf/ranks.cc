@@ -55,7 +55,7 @@ std::uint64_t runRank(const Options& options, std::vector<qcclComm_t> comms, int
   std::unique_ptr<Peer> peer;
   try {
     memory = makeMemory(options, localRank);
-    peer = makePeer(options, rank);
+    peer = makePeer(options, rank, *memory);
     const std::uint64_t failures = runWith(options, rank, *memory, peer.get(), transport);
     rank.finish();
     return failures;

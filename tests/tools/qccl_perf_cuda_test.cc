@@ -1,4 +1,4 @@
-// qccl-perf --memory cuda: operands on GPUs, results verified as on the host; and what it says where there is
+// qccl-perf --memory cuda: operands on GPUs, results verified as on the host, in turn with the real NCCL; and what it says where there is
 // no GPU.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -73,6 +73,61 @@ TEST(PerfCuda, ErrorsAreThoseOfTheHost) {
       EXPECT_EQ(host.lines[i].at(key), cuda.lines[i].at(key)) << key;
   }
 }
+
+#if QCCL_PERF_NCCL
+// NCCL_LIBRARY names the file where the loader does not find it. True: `run` could not compare on this machine, and why has been said.
+bool skipsNccl(const PerfRun& run) {
+  for (const char* reason : {"cannot be opened (", "NCCL wants a GPU for every rank"}) {
+    if (run.process.err.find(reason) != std::string::npos) return true;
+  }
+  return false;
+}
+
+TEST(PerfCuda, NcclWithRanksAsThreadsAndAsProcessesWithAndWithoutGraphs) {
+  if (!whyNoGpu().empty()) GTEST_SKIP() << whyNoGpu();
+  for (const char* transport : {"inproc", "ucx"}) {
+    for (const char* dtype : {"float32", "bfloat16", "float16"}) {
+      for (const bool graph : {false, true}) {
+        SCOPED_TRACE(std::string(transport) + " " + dtype + (graph ? " graph" : ""));
+        std::vector<std::string> flags = with(kCuda, {"--transport", transport, "--dtype", dtype, "--codec", "int8", "--against", "nccl"});
+        if (graph) flags.emplace_back("--graph");
+        const PerfRun run = runPerf(with(flags));
+        if (skipsNccl(run)) GTEST_SKIP() << run.process.err;
+        ASSERT_EQ(run.process.exitCode, 0) << run.process.err << run.process.out;
+        ASSERT_EQ(run.lines.size(), 6u);
+        for (const json& line : run.lines) {
+          EXPECT_EQ(line.at("against"), "nccl");
+          EXPECT_EQ(line.at("wrong"), 0);
+          const double time = line.at("against_time_us").get<double>();
+          EXPECT_GT(time, 0.0);
+          EXPECT_NEAR(line.at("ratio").get<double>(), time / line.at("time_us").get<double>(), 1e-6);
+        }
+      }
+    }
+  }
+}
+
+TEST(PerfCuda, NcclHasTheOtherCollectives) {
+  if (!whyNoGpu().empty()) GTEST_SKIP() << whyNoGpu();
+  for (const char* collective : {"reducescatter", "allgather", "broadcast", "reduce", "sendrecv"}) {
+    SCOPED_TRACE(collective);
+    std::vector<std::string> flags = with(kCuda, {"--against", "nccl"});
+    flags[0] = collective;
+    const PerfRun run = runPerf(with(flags));
+    if (skipsNccl(run)) GTEST_SKIP() << run.process.err;
+    ASSERT_EQ(run.process.exitCode, 0) << run.process.err << run.process.out;
+    for (const json& line : run.lines) EXPECT_EQ(line.at("against"), "nccl");
+  }
+}
+
+TEST(PerfCuda, AnNcclThatIsNotThereIsRefused) {
+  if (!whyNoGpu().empty()) GTEST_SKIP() << whyNoGpu();
+  const PerfRun run = runPerf(with(kCuda, {"--against", "nccl", "--nccl-lib", "/nonexistent/libnccl.so.2"}));
+  EXPECT_EQ(run.process.exitCode, 2);
+  EXPECT_THAT(run.process.err, HasSubstr("/nonexistent/libnccl.so.2 cannot be opened ("));
+  EXPECT_THAT(run.process.err, HasSubstr("--nccl-lib or NCCL_LIBRARY"));
+}
+#endif
 
 }  // namespace
 }  // namespace qccl::test
