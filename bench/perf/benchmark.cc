@@ -4,6 +4,7 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -41,15 +42,17 @@ qcclPlan_t planOf(const Options& options, const Shape& shape, qcclComm_t comm) {
 // Everything that one rank keeps for the whole run.
 class RankRun {
  public:
-  RankRun(const Options& options, Rank& rank, Peer* peer)
+  RankRun(const Options& options, Rank& rank, Peer* peer, Memory& memory)
       : options_(options),
         rank_(rank),
         peer_(peer),
+        memory_(memory),
         data_(options, rank.size()),
         elemBytes_(qcclTypeSize(options.dtype)),
-        send_(largestShape().sendElems * elemBytes_),
-        work_(largestShape().totalElems * elemBytes_) {
-    data_.fill(rank.index(), largestShape().sendElems, send_.data());
+        send_(memory.allocate(largestShape().sendElems * elemBytes_)),
+        work_(memory.allocate(largestShape().totalElems * elemBytes_)) {
+    const std::size_t elems = largestShape().sendElems;
+    memory.write(send_, elems * elemBytes_, [&](void* to) { data_.fill(rank.index(), elems, to); });
   }
 
   Measurement measure(std::size_t bytes, bool inPlace) {
@@ -71,8 +74,9 @@ class RankRun {
     if (options_.check) m.quality = verify(shape, plan, operands);
     Peer* const peer = inPlace && !peerHasInPlace(options_) ? nullptr : peer_;
     if (options_.check && peer != nullptr) verifyPeer(shape, operands, *peer);
-    const Timings timings = timeCollective(options_, shape, operands, rank_, peer);
+    const Timings timings = timeCollective(options_, shape, operands, rank_, peer, memory_);
     m.timing = timings.qccl;
+    m.callsPerIteration = timings.callsPerSample;
     m.against = timings.peer;
     m.algbwGBs = static_cast<double>(m.bytes) / m.timing.medianUs * 1e-3;
     m.busbwGBs = m.algbwGBs * busFactor(options_.collective, rank_.size());
@@ -84,26 +88,40 @@ class RankRun {
 
   Operands operandsOf(const Shape& shape, bool inPlace) {
     Operands operands;
-    operands.send = send_.data();
+    operands.send = send_;
     operands.inPlace = inPlace;
-    operands.recv = work_.data();
+    operands.recv = work_;
     if (inPlace) {
-      operands.refillTo = work_.data() + shape.inPlaceSendOffset(options_.collective, rank_.index()) * elemBytes_;
+      operands.refillTo = work_ + shape.inPlaceSendOffset(options_.collective, rank_.index()) * elemBytes_;
       operands.refillBytes = shape.sendElems * elemBytes_;
-      operands.recv = work_.data() + shape.inPlaceRecvOffset(options_.collective, rank_.index()) * elemBytes_;
+      operands.recv = work_ + shape.inPlaceRecvOffset(options_.collective, rank_.index()) * elemBytes_;
     }
     return operands;
   }
 
   // Fresh operands; returns what is sent.
   const char* prepare(const Shape& shape, const Operands& operands) {
-    std::memset(work_.data(), kStaleByte, shape.totalElems * elemBytes_);
-    if (operands.inPlace) std::memcpy(operands.refillTo, operands.send, operands.refillBytes);
-    return operands.inPlace ? operands.refillTo : operands.send;
+    memory_.fill(work_, kStaleByte, shape.totalElems * elemBytes_);
+    if (operands.inPlace) memory_.copy(operands.refillTo, operands.send, operands.refillBytes);
+    return operands.source();
   }
 
   void callOnce(const Shape& shape, const Operands& operands, qcclComm_t comm) {
-    runCollective(options_, shape, prepare(shape, operands), operands.recv, rank_.index(), rank_.size(), comm);
+    runCollective(options_, shape, prepare(shape, operands), operands.recv, rank_.index(), rank_.size(), comm, memory_.stream());
+    memory_.wait(comm);
+  }
+
+  // The same call again, which should give the same bits; with --graph by a replay. Noise of stochastic rounding follows the number of
+  // calls, of which a graph makes one more: such runs are repeated by plain calls.
+  void callAgain(const Shape& shape, const Operands& operands) {
+    if (!options_.graph || options_.rounding == qcclRoundStochastic) return callOnce(shape, operands, rank_.proof(1));
+    const auto call = [&] {
+      runCollective(options_, shape, operands.source(), operands.recv, rank_.index(), rank_.size(), rank_.proof(1), memory_.stream());
+    };
+    const std::unique_ptr<Sampler> replay = memory_.sampler(1, call, rank_.proof(1));
+    prepare(shape, operands);
+    rank_.barrier();  // no rank's call begins while another's driver still makes its graph
+    replay->run();
   }
 
   void countWireBytes(const Shape& shape, const Operands& operands, Measurement* m) {
@@ -121,21 +139,26 @@ class RankRun {
     const bool hasResult = receives(options_.collective, rank_.index(), options_.root);
     const std::size_t resultBytes = hasResult ? shape.recvElems * elemBytes_ : 0;
     callOnce(shape, operands, rank_.proof(0));
-    const std::uint64_t first = hashBytes(operands.recv, resultBytes);
-    const ErrorSums sums = checkResult(options_, shape, data_, plan, operands.recv, rank_.index(), rank_.size());
-    callOnce(shape, operands, rank_.proof(1));
-    const std::uint64_t second = hashBytes(operands.recv, resultBytes);
+    const void* result = memory_.read(operands.recv, resultBytes);
+    const std::uint64_t first = hashBytes(result, resultBytes);
+    const ErrorSums sums = checkResult(options_, shape, data_, plan, result, rank_.index(), rank_.size());
+    callAgain(shape, operands);
+    const std::uint64_t second = hashBytes(memory_.read(operands.recv, resultBytes), resultBytes);
     return combine(sums, first, second, options_.collective, rank_);
   }
 
   // A comparison is worth something only if the other library does the same job.
   void verifyPeer(const Shape& shape, const Operands& operands, Peer& peer) {
-    peer.run(shape, prepare(shape, operands), operands.recv, operands.inPlace);
+    const char* send = prepare(shape, operands);
+    if (memory_.startsTogether()) rank_.barrier();  // as in timing.cc
+    peer.run(shape, send, operands.recv, operands.inPlace);
+    memory_.wait(rank_.comm());
     qcclPlan_t exact{};
     exact.codec = qcclCodecNone;
     std::uint64_t wrong = 0;
     if (receives(options_.collective, rank_.index(), options_.root)) {
-      wrong = checkResult(options_, shape, data_, exact, operands.recv, rank_.index(), rank_.size()).numWrong;
+      const void* result = memory_.read(operands.recv, shape.recvElems * elemBytes_);
+      wrong = checkResult(options_, shape, data_, exact, result, rank_.index(), rank_.size()).numWrong;
     }
     for (const std::uint64_t theirs : rank_.gather(wrong)) {
       if (theirs > 0) {
@@ -148,10 +171,11 @@ class RankRun {
   const Options& options_;
   Rank& rank_;
   Peer* peer_;
+  Memory& memory_;
   InputData data_;
   std::size_t elemBytes_;
-  std::vector<char> send_;
-  std::vector<char> work_;  // result, or operands of in-place calls
+  char* send_;
+  char* work_;  // result, or operands of in-place calls
 };
 
 std::size_t availableMemory() {
@@ -166,12 +190,12 @@ std::size_t availableMemory() {
 
 }  // namespace
 
-std::uint64_t runBenchmark(const Options& options, Rank& rank, Peer* peer, const Reporter& report) {
+std::uint64_t runBenchmark(const Options& options, Rank& rank, Peer* peer, Memory& memory, const Reporter& report) {
   if (options.root >= rank.size()) {
     throw ToolError("--root " + std::to_string(options.root) + ": there are only ranks 0 to " + std::to_string(rank.size() - 1));
   }
   if (options.collective == qcclCollSendRecv && rank.size() < 2) throw ToolError("sendrecv needs at least two ranks: give --ranks 2");
-  RankRun run(options, rank, peer);
+  RankRun run(options, rank, peer, memory);
   std::uint64_t failures = 0;
   for (const std::size_t bytes : options.sizes()) {
     const Measurement outOfPlace = run.measure(bytes, false);

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "perf/measurement.hpp"
+#include "perf/memory.hpp"
 #include "perf/options.hpp"
 #include "perf/peer.hpp"
 #include "perf/rank.hpp"
@@ -16,9 +17,9 @@ using Reporter = std::function<void(const Measurement& outOfPlace, const Measure
 
 // Collective. `peer`: what to compare with, or nullptr. Returns the number of measurements that failed a check, the same on every rank.
 // Throws ToolError.
-std::uint64_t runBenchmark(const Options& options, Rank& rank, Peer* peer, const Reporter& report);
+std::uint64_t runBenchmark(const Options& options, Rank& rank, Peer* peer, Memory& memory, const Reporter& report);
 
-// Memory that one rank needs for its operands.
+// Memory that one rank needs for its operands; with --memory cuda on its GPU, and at most as much on the host for making and checking them.
 std::size_t operandBytes(const Options& options, int ranks);
 
 // Throws ToolError if `localRanks` ranks of this machine cannot have their operands.

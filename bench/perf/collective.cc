@@ -45,24 +45,25 @@ bool hasInPlace(qcclColl_t collective) { return collective != qcclCollSendRecv; 
 
 bool receives(qcclColl_t collective, int rank, int root) { return collective != qcclCollReduce || rank == root; }
 
-void runCollective(const Options& options, const Shape& shape, const void* send, void* recv, int rank, int ranks, qcclComm_t comm) {
+void runCollective(const Options& options, const Shape& shape, const void* send, void* recv, int rank, int ranks, qcclComm_t comm,
+                   qcclStream_t stream) {
   const qcclDataType_t dtype = options.dtype;
   switch (options.collective) {
     case qcclCollAllReduce:
-      return check(qcclAllReduce(send, recv, shape.count, dtype, options.op, comm, nullptr), "qcclAllReduce", comm);
+      return check(qcclAllReduce(send, recv, shape.count, dtype, options.op, comm, stream), "qcclAllReduce", comm);
     case qcclCollReduceScatter:
-      return check(qcclReduceScatter(send, recv, shape.count, dtype, options.op, comm, nullptr), "qcclReduceScatter", comm);
+      return check(qcclReduceScatter(send, recv, shape.count, dtype, options.op, comm, stream), "qcclReduceScatter", comm);
     case qcclCollAllGather:
-      return check(qcclAllGather(send, recv, shape.count, dtype, comm, nullptr), "qcclAllGather", comm);
+      return check(qcclAllGather(send, recv, shape.count, dtype, comm, stream), "qcclAllGather", comm);
     case qcclCollBroadcast:
-      return check(qcclBroadcast(send, recv, shape.count, dtype, options.root, comm, nullptr), "qcclBroadcast", comm);
+      return check(qcclBroadcast(send, recv, shape.count, dtype, options.root, comm, stream), "qcclBroadcast", comm);
     case qcclCollReduce:
-      return check(qcclReduce(send, recv, shape.count, dtype, options.op, options.root, comm, nullptr), "qcclReduce", comm);
+      return check(qcclReduce(send, recv, shape.count, dtype, options.op, options.root, comm, stream), "qcclReduce", comm);
     case qcclCollSendRecv:
       // Round the ring: to the next rank, from the one before.
       check(qcclGroupStart(), "qcclGroupStart");
-      check(qcclSend(send, shape.count, dtype, (rank + 1) % ranks, comm, nullptr), "qcclSend", comm);
-      check(qcclRecv(recv, shape.count, dtype, (rank + ranks - 1) % ranks, comm, nullptr), "qcclRecv", comm);
+      check(qcclSend(send, shape.count, dtype, (rank + 1) % ranks, comm, stream), "qcclSend", comm);
+      check(qcclRecv(recv, shape.count, dtype, (rank + ranks - 1) % ranks, comm, stream), "qcclRecv", comm);
       return check(qcclGroupEnd(), "qcclGroupEnd", comm);
     case qcclNumColls:
       break;

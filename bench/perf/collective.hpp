@@ -42,7 +42,8 @@ bool hasInPlace(qcclColl_t collective);
 // `rank` gets a result.
 bool receives(qcclColl_t collective, int rank, int root);
 
-// Makes the call; blocks until done. Throws ToolError.
-void runCollective(const Options& options, const Shape& shape, const void* send, void* recv, int rank, int ranks, qcclComm_t comm);
+// Makes the call; blocks until done where the operands are host memory (`stream` is NULL then). Throws ToolError.
+void runCollective(const Options& options, const Shape& shape, const void* send, void* recv, int rank, int ranks, qcclComm_t comm,
+                   qcclStream_t stream);
 
 }  // namespace qccl::bench

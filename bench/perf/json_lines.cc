@@ -3,11 +3,21 @@
 #include <qccl/qccl.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "perf/collective.hpp"
 
 namespace qccl::bench {
+namespace {
+
+// Of qccl's kernels on the GPU; 0: the library's own choice.
+long threadBlocks() {
+  const char* text = std::getenv("QCCL_THREAD_BLOCKS");
+  return text != nullptr ? std::strtol(text, nullptr, 10) : 0;
+}
+
+}  // namespace
 
 std::string jsonLine(const Options& options, const char* transport, int ranks, const Measurement& m) {
   nlohmann::ordered_json line;
@@ -43,7 +53,11 @@ std::string jsonLine(const Options& options, const char* transport, int ranks, c
   line["scale"] = qcclEnumName(qcclEnumScale, options.scale);
   line["rounding"] = qcclEnumName(qcclEnumRounding, options.rounding);
   line["exact_wire_bytes"] = m.exactWireBytes;
+  line["memory"] = memoryName(options.memory);
+  line["graph"] = options.graph;
+  line["blocks"] = threadBlocks();
   line["iters"] = m.timing.iterations;
+  line["calls_per_iter"] = m.callsPerIteration;
   line["mean_us"] = m.timing.meanUs;
   line["min_us"] = m.timing.minUs;
   line["p95_us"] = m.timing.p95Us;

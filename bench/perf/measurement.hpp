@@ -38,6 +38,7 @@ struct Measurement {
   std::uint64_t wireBytes = 0;       // of the rank that sent most
   std::uint64_t exactWireBytes = 0;  // that rank's, had nothing been quantized
   Timing timing;
+  std::size_t callsPerIteration = 1;
   std::optional<Timing> against;  // of the other library in the same run; absent where it has no such call
   double algbwGBs = 0;
   double busbwGBs = 0;

@@ -12,7 +12,8 @@ namespace {
 
 constexpr const char* kDataKinds[] = {"normal", "uniform", "heavy", "integers"};
 constexpr const char* kCarriers[] = {"auto", "inproc", "ucx"};
-constexpr const char* kAgainst[] = {"none", "mpi", "gloo"};
+constexpr const char* kMemories[] = {"host", "cuda"};
+constexpr const char* kAgainst[] = {"none", "mpi", "gloo", "nccl"};
 constexpr std::size_t kMaxSize = std::size_t{1} << 40;
 
 [[noreturn]] void refuse(const std::string& flag, const std::string& text, const std::vector<std::string>& names) {
@@ -49,6 +50,7 @@ struct RawOptions {
   std::string scale = "float32";
   std::string rounding = "nearest";
   std::string carrier = "auto";
+  std::string memory = "host";
   std::string data = "normal";
   std::string against = "none";
   std::string minBytes = "1K";
@@ -87,11 +89,31 @@ void addFlags(CLI::App& app, RawOptions& raw, Options& options) {
   app.add_option("--data", raw.data, "normal, uniform (-1..1), heavy (tails as Student's t), integers (sums are exact)")
       ->capture_default_str();
   app.add_option("--seed", options.seed, "Of data and of stochastic rounding")->capture_default_str();
-  app.add_option(
-         "--against", raw.against,
-         "mpi (under mpirun) or gloo: also makes each call with that library, in turn with qccl's, and prints its time and the ratio")
+  app.add_option("--memory", raw.memory,
+                 "host, or cuda: operands lie on the GPU of the rank (number of the rank on its host modulo number of GPUs), and time is "
+                 "the GPU's, of 10 calls between two events (fewer where values would grow out of range), divided by their number")
       ->capture_default_str();
+  app.add_flag("--graph", options.graph, "With --memory cuda: those calls are captured in a CUDA graph once, and its replays are timed");
+  app.add_option("--against", raw.against,
+                 "mpi (under mpirun), gloo, or nccl (with --memory cuda): also makes each call with that library, in turn with qccl's, and "
+                 "prints its time and the ratio")
+      ->capture_default_str();
+  app.add_option("--nccl-lib", options.ncclLib,
+                 "File of --against nccl (default: NCCL_LIBRARY, else libnccl.so.2 where the loader finds it); PyTorch's is "
+                 "site-packages/nvidia/nccl/lib/libnccl.so.2");
   app.add_option("--json", options.jsonPath, "Also write JSON lines to this file; -: to standard output instead of the table");
+}
+
+// What does not fit together.
+void validateMemory(const Options& options) {
+  const std::string against = std::string("--against ") + againstName(options.against);
+  const bool onHost = options.memory == MemoryKind::host;
+  if (options.graph && onHost) throw ToolError("--graph: only calls on GPU memory can be captured in a CUDA graph; add --memory cuda");
+  if (options.against == Against::nccl && onHost) throw ToolError(against + ": NCCL has no calls on host memory; add --memory cuda");
+  if ((options.against == Against::mpi || options.against == Against::gloo) && !onHost) {
+    throw ToolError(against + ": compared on host memory alone; leave --memory cuda out, or use --against nccl");
+  }
+  if (!options.ncclLib.empty() && options.against != Against::nccl) throw ToolError("--nccl-lib: only of use with --against nccl");
 }
 
 void validate(const Options& options) {
@@ -104,6 +126,7 @@ void validate(const Options& options) {
   if (options.minBytes > options.maxBytes) throw ToolError("--min is larger than --max: there is no size to run");
   if (options.minSnrDb && !(*options.minSnrDb >= 0)) throw ToolError("--min-snr: must not be negative");
   if (options.root < 0) throw ToolError("--root: must not be negative");
+  validateMemory(options);
 }
 
 }  // namespace
@@ -120,6 +143,8 @@ std::vector<std::size_t> Options::sizes() const {
 const char* dataKindName(DataKind kind) { return kDataKinds[static_cast<int>(kind)]; }
 
 const char* againstName(Against against) { return kAgainst[static_cast<int>(against)]; }
+
+const char* memoryName(MemoryKind memory) { return kMemories[static_cast<int>(memory)]; }
 
 std::size_t parseSize(const std::string& flag, const std::string& text) {
   std::size_t unit = 1;
@@ -157,6 +182,7 @@ std::optional<Options> parseOptions(int argc, char** argv) {
   options.scale = static_cast<qcclScale_t>(parseEnum("--scale", raw.scale, qcclEnumScale, qcclNumScales));
   options.rounding = static_cast<qcclRounding_t>(parseEnum("--rounding", raw.rounding, qcclEnumRounding, qcclNumRoundings));
   options.carrier = static_cast<Carrier>(parseName("--transport", raw.carrier, kCarriers));
+  options.memory = static_cast<MemoryKind>(parseName("--memory", raw.memory, kMemories));
   options.against = static_cast<Against>(parseName("--against", raw.against, kAgainst));
   options.data = static_cast<DataKind>(parseName("--data", raw.data, kDataKinds));
   options.minBytes = parseSize("--min", raw.minBytes);

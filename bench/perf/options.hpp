@@ -13,8 +13,10 @@ namespace qccl::bench {
 
 enum class DataKind { normal, uniform, heavy, integers };
 enum class Carrier { automatic, inproc, ucx };
+// Where the operands lie.
+enum class MemoryKind { host, cuda };
 // The other library of a comparison.
-enum class Against { none, mpi, gloo };
+enum class Against { none, mpi, gloo, nccl };
 
 struct Options {
   qcclColl_t collective = qcclCollAllReduce;
@@ -31,7 +33,10 @@ struct Options {
   int ranks = 0;  // 0: not given
   Carrier carrier = Carrier::automatic;
   int root = 0;
+  MemoryKind memory = MemoryKind::host;
+  bool graph = false;  // calls are captured in a CUDA graph, and its replays timed
   Against against = Against::none;
+  std::string ncclLib;  // file of --against nccl; empty: found by itself
 
   std::size_t minBytes = 1024;
   std::size_t maxBytes = std::size_t{64} << 20;
@@ -52,6 +57,7 @@ struct Options {
 
 const char* dataKindName(DataKind kind);
 const char* againstName(Against against);
+const char* memoryName(MemoryKind memory);
 
 // Throws ToolError for a bad command line. nothing: the help was asked for and printed.
 std::optional<Options> parseOptions(int argc, char** argv);

@@ -19,6 +19,11 @@ Rank::~Rank() {
   }
 }
 
+void Rank::abort() {
+  for (qcclComm_t comm : comms_) qcclCommAbort(comm);
+  comms_.clear();
+}
+
 void Rank::barrier() { gather(std::uint64_t{0}); }
 
 std::uint64_t Rank::agree(std::uint64_t value) {

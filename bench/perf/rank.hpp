@@ -42,6 +42,8 @@ class Rank {
 
   // The rank ended well: the destructor destroys instead of aborting.
   void finish() { finished_ = true; }
+  // The rank failed: aborts its communicators at once, which also ends what they do on a GPU.
+  void abort();
 
  private:
   std::vector<qcclComm_t> comms_;

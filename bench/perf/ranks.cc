@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include "common/api.hpp"
 #include "perf/benchmark.hpp"
+#include "perf/memory.hpp"
 #include "perf/peer.hpp"
 #include "perf/rank.hpp"
 #include "perf/report.hpp"
@@ -22,24 +24,57 @@ namespace {
 
 constexpr int kDefaultRanks = 2;
 
-// Number of measurements that failed.
-std::uint64_t runRank(const Options& options, std::vector<qcclComm_t> comms, const char* transport) {
-  Rank rank(std::move(comms));
+std::uint64_t runWith(const Options& options, Rank& rank, Memory& memory, Peer* peer, const char* transport) {
   std::unique_ptr<Report> report;
-  const std::unique_ptr<Peer> peer = makePeer(options, rank);
-  if (rank.index() == 0) report = std::make_unique<Report>(options, transport, rank.size(), peer ? peer->description() : "");
+  if (rank.index() == 0) {
+    report = std::make_unique<Report>(options, transport, rank.size(), memory.description(), peer != nullptr ? peer->description() : "");
+  }
   const std::uint64_t failures = runBenchmark(
-      options, rank, peer.get(), [&](const Measurement& outOfPlace, const Measurement* inPlace) { report->add(outOfPlace, inPlace); });
+      options, rank, peer, memory, [&](const Measurement& outOfPlace, const Measurement* inPlace) { report->add(outOfPlace, inPlace); });
   if (report) report->finish(failures);
-  if (peer) peer->finish();
-  rank.finish();
+  if (peer != nullptr) peer->finish();
   return failures;
 }
 
-void printFailure(int rank, const std::exception& error) { std::fprintf(stderr, "qccl-perf: rank %d: %s\n", rank, error.what()); }
+// One rank's failure makes the others fail as well; the first story is the one that is told.
+class FirstFailure {
+ public:
+  void tell(int rank, const std::exception& error) {
+    if (!told_.exchange(true)) std::fprintf(stderr, "qccl-perf: rank %d: %s\n", rank, error.what());
+  }
+  explicit operator bool() const { return told_; }
 
-// Ranks are threads. When one fails, it aborts its communicators, and the others end with the error that this gives them; the first story
-// is the one that is told.
+ private:
+  std::atomic<bool> told_ = false;
+};
+
+// Number of measurements that failed. Throws when the rank failed; the failure has been told then.
+std::uint64_t runRank(const Options& options, std::vector<qcclComm_t> comms, int localRank, const char* transport, FirstFailure& failure) {
+  std::unique_ptr<Memory> memory;  // outlives the communicators, which may have it mapped
+  Rank rank(std::move(comms));
+  std::unique_ptr<Peer> peer;
+  try {
+    memory = makeMemory(options, localRank);
+    peer = makePeer(options, rank, *memory);
+    const std::uint64_t failures = runWith(options, rank, *memory, peer.get(), transport);
+    rank.finish();
+    return failures;
+  } catch (const std::exception& error) {
+    // Told before the other ranks can know of it, and aborted before memory and peer end: those wait for the GPU, and this stops what runs
+    // there.
+    failure.tell(rank.index(), error);
+    rank.abort();
+    throw;
+  }
+}
+
+// After DeviceHung. The ordinary end of a process waits for its GPU.
+[[noreturn]] void leaveAtOnce() {
+  std::fflush(nullptr);
+  std::_Exit(1);
+}
+
+// Ranks are threads. When one fails, it aborts its communicators, and the others end with the error that this gives them.
 int runThreads(const Options& options, int ranks) {
   requireMemory(options, ranks, ranks);
   const auto w = static_cast<std::size_t>(ranks);
@@ -51,25 +86,31 @@ int runThreads(const Options& options, int ranks) {
     for (std::size_t r = 0; r < w; ++r) comms[r].push_back(made[r]);
   }
   std::atomic<std::uint64_t> failures = 0;
-  std::atomic<bool> broken = false;
+  FirstFailure failure;
+  std::atomic<bool> hung = false;
   std::vector<std::thread> threads;
   for (std::size_t r = 0; r < w; ++r) {
     threads.emplace_back([&, r] {
       try {
-        const std::uint64_t mine = runRank(options, comms[r], "inproc");
+        const std::uint64_t mine = runRank(options, comms[r], static_cast<int>(r), "inproc", failure);
         if (r == 0) failures = mine;
+      } catch (const DeviceHung& error) {
+        hung = true;
+        failure.tell(static_cast<int>(r), error);
       } catch (const std::exception& error) {
-        if (!broken.exchange(true)) printFailure(static_cast<int>(r), error);
+        failure.tell(static_cast<int>(r), error);
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
-  return broken || failures > 0 ? 1 : 0;
+  if (hung) leaveAtOnce();
+  return failure || failures > 0 ? 1 : 0;
 }
 
 // This process is one rank of a launch. Only rank 0 answers for failed checks: a launcher kills the others when one rank ends badly, and
 // rank 0 may still be printing.
 int runProcess(const Options& options, const qcclLaunchInfo_t& launch) {
+  FirstFailure failure;
   try {
     requireMemory(options, launch.size, launch.localSize > 0 ? launch.localSize : 1);
     std::vector<qcclComm_t> comms;
@@ -81,10 +122,13 @@ int runProcess(const Options& options, const qcclLaunchInfo_t& launch) {
       check(qcclCommInitRankConfig(&comm, launch.size, id, launch.rank, &config), "qcclCommInitRankConfig");
       comms.push_back(comm);
     }
-    const std::uint64_t failures = runRank(options, comms, "ucx");
+    const std::uint64_t failures = runRank(options, comms, launch.localRank, "ucx", failure);
     return launch.rank == 0 && failures > 0 ? 1 : 0;
+  } catch (const DeviceHung& error) {
+    failure.tell(launch.rank, error);
+    leaveAtOnce();
   } catch (const std::exception& error) {
-    printFailure(launch.rank, error);
+    failure.tell(launch.rank, error);
     return 1;
   }
 }
@@ -94,6 +138,7 @@ int runProcess(const Options& options, const qcclLaunchInfo_t& launch) {
 int runRanks(const Options& options, char** argv) {
   qcclLaunchInfo_t launch;
   check(qcclLaunchGetInfo(&launch), "qcclLaunchGetInfo");
+  requireMemoryKind(options);
   requirePeer(options, launch.launcher);
   const bool launched = std::string(launch.launcher) != "none";
   if (launched && options.ranks != 0 && options.ranks != launch.size) {

@@ -21,13 +21,13 @@ void print(const std::string& text) {
 
 }  // namespace
 
-Report::Report(const Options& options, const char* transport, int ranks, const std::string& against)
+Report::Report(const Options& options, const char* transport, int ranks, const std::string& memory, const std::string& against)
     : options_(options), transport_(transport), ranks_(ranks) {
   if (!options.jsonPath.empty() && options.jsonPath != "-") {
     file_.open(options.jsonPath, std::ios::trunc);
     if (!file_) throw ToolError("--json " + options.jsonPath + ": cannot be written: " + std::strerror(errno));
   }
-  if (showsTable()) print(tableHead(options, transport, ranks, against));
+  if (showsTable()) print(tableHead(options, transport, ranks, memory, against));
 }
 
 void Report::add(const Measurement& outOfPlace, const Measurement* inPlace) {

@@ -13,8 +13,8 @@ namespace qccl::bench {
 class Report {
  public:
   // Opens the JSON file (throws ToolError) and prints the head of the table.
-  // `against` describes the library that is compared with; empty without one.
-  Report(const Options& options, const char* transport, int ranks, const std::string& against);
+  // `memory` describes where rank 0's operands lie, `against` the library that is compared with; empty without one.
+  Report(const Options& options, const char* transport, int ranks, const std::string& memory, const std::string& against);
 
   void add(const Measurement& outOfPlace, const Measurement* inPlace);
   void finish(std::uint64_t failures);

@@ -53,15 +53,21 @@ std::string opName(const Options& options) { return isReduction(options.collecti
 
 }  // namespace
 
-std::string tableHead(const Options& options, const char* transport, int ranks, const std::string& against) {
+std::string tableHead(const Options& options, const char* transport, int ranks, const std::string& memory, const std::string& against) {
   const char* collective = qcclEnumName(qcclEnumColl, options.collective);
   std::string head =
-      fmt::format("# qccl-perf {}  ranks {}  transport {}  algo {}  codec {}  block {}  scale {}  rounding {}  data {}  seed {}\n", collective, ranks,
-                  transport, qcclEnumName(qcclEnumAlgo, options.algorithm), qcclEnumName(qcclEnumCodec, options.codec), options.blockElems,
-                  qcclEnumName(qcclEnumScale, options.scale), qcclEnumName(qcclEnumRounding, options.rounding), dataKindName(options.data), options.seed);
+      fmt::format("# qccl-perf {}  ranks {}  transport {}  algo {}  codec {}  block {}  scale {}  rounding {}  data {}  seed {}\n",
+                  collective, ranks, transport, qcclEnumName(qcclEnumAlgo, options.algorithm), qcclEnumName(qcclEnumCodec, options.codec),
+                  options.blockElems, qcclEnumName(qcclEnumScale, options.scale), qcclEnumName(qcclEnumRounding, options.rounding),
+                  dataKindName(options.data), options.seed);
   head +=
       "# time: median over iterations of the slowest rank; wire: payload bytes of the rank that sends most; same: all ranks hold the same "
       "bits; again: a second call gives them again\n";
+  if (options.memory != MemoryKind::host) {
+    head +=
+        fmt::format("# memory {}; an iteration is a sample of up to 10 calls, {}, and its time that of one of them by the GPU's clock\n",
+                    memory, options.graph ? "replayed from a CUDA graph" : "enqueued one after another");
+  }
   if (options.against != Against::none) {
     head += fmt::format(
         "# {}: the median time of {}, in turn with qccl on the same buffers; ratio: that over qccl's time, above 1 qccl is faster\n",

@@ -8,8 +8,9 @@
 
 namespace qccl::bench {
 
-// What the run is, and the names of the columns. `against` describes the library that is compared with; empty without one.
-std::string tableHead(const Options& options, const char* transport, int ranks, const std::string& against);
+// What the run is, and the names of the columns. `memory` describes where rank 0's operands lie, `against` describes the library that is
+// compared with; empty without one.
+std::string tableHead(const Options& options, const char* transport, int ranks, const std::string& memory, const std::string& against);
 std::string tableRow(const Options& options, const Measurement& outOfPlace, const Measurement* inPlace);
 std::string tableFoot(const Options& options, std::uint64_t failures, double busbwSum, std::size_t measurements);
 

@@ -1,10 +1,9 @@
 #include "perf/timing.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <cstring>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <vector>
 
@@ -14,10 +13,10 @@
 namespace qccl::bench {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr std::uint64_t kFewestIterations = 5;
 constexpr std::uint64_t kMostIterations = 20000;
+
+constexpr std::size_t kAnyNumber = std::numeric_limits<std::size_t>::max();
 
 struct Samples {
   std::vector<double> qccl;  // microseconds
@@ -27,56 +26,58 @@ struct Samples {
 // Makes the calls and notes how long each took on this rank.
 class Loop {
  public:
-  Loop(const Options& options, const Shape& shape, const Operands& operands, Rank& rank, Peer* peer)
-      : options_(options),
-        shape_(shape),
-        operands_(operands),
+  Loop(const Options& options, const Shape& shape, const Operands& operands, Rank& rank, Peer* peer, Memory& memory)
+      : operands_(operands),
         rank_(rank),
-        peer_(peer),
-        refillEvery_(callsBetweenRefills(options, rank.size())) {}
+        memory_(memory),
+        refillEvery_(callsBetweenRefills(options, rank.size())),
+        callsPerSample_(memory.callsPerSample(operands.refillTo != nullptr ? refillEvery_ : kAnyNumber)) {
+    qccl_ = memory.sampler(
+        callsPerSample_,
+        [&options, &shape, &operands, &rank, &memory] {
+          runCollective(options, shape, operands.source(), operands.recv, rank.index(), rank.size(), rank.comm(), memory.stream());
+        },
+        rank.comm());
+    if (peer == nullptr) return;
+    if (memory.startsTogether()) rank.barrier();  // the other library need not be able to wait for a rank that has failed
+    peer_ = memory.sampler(
+        callsPerSample_, [&shape, &operands, peer] { peer->run(shape, operands.source(), operands.recv, operands.inPlace); }, rank.comm());
+  }
+
+  std::size_t callsPerSample() const { return callsPerSample_; }
 
   Samples run(std::uint64_t iterations) {
     Samples samples;
     callsSinceRefill_ = refillEvery_;
     for (std::uint64_t i = 0; i < iterations; ++i) {
       const bool peerFirst = peer_ != nullptr && i % 2 == 1;
-      if (peerFirst) samples.peer.push_back(timePeer());
-      samples.qccl.push_back(timeQccl());
-      if (peer_ != nullptr && !peerFirst) samples.peer.push_back(timePeer());
+      if (peerFirst) samples.peer.push_back(time(*peer_));
+      samples.qccl.push_back(time(*qccl_));
+      if (peer_ != nullptr && !peerFirst) samples.peer.push_back(time(*peer_));
     }
     return samples;
   }
 
  private:
-  double timeQccl() {
-    return time(
-        [&](const char* send) { runCollective(options_, shape_, send, operands_.recv, rank_.index(), rank_.size(), rank_.comm()); });
-  }
-
-  double timePeer() {
-    return time([&](const char* send) { peer_->run(shape_, send, operands_.recv, operands_.inPlace); });
-  }
-
-  template <typename Call>
-  double time(const Call& call) {
-    if (operands_.refillTo != nullptr && callsSinceRefill_ >= refillEvery_) {
-      std::memcpy(operands_.refillTo, operands_.send, operands_.refillBytes);
+  double time(Sampler& sampler) {
+    if (operands_.refillTo != nullptr && refillEvery_ - callsSinceRefill_ < callsPerSample_) {
+      memory_.copy(operands_.refillTo, operands_.send, operands_.refillBytes);
+      memory_.wait(rank_.comm());
       callsSinceRefill_ = 0;
     }
-    ++callsSinceRefill_;
-    const char* send = operands_.inPlace ? operands_.refillTo : operands_.send;
-    const Clock::time_point start = Clock::now();
-    call(send);
-    return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+    callsSinceRefill_ += callsPerSample_;
+    if (memory_.startsTogether()) rank_.barrier();
+    return sampler.run();
   }
 
-  const Options& options_;
-  const Shape& shape_;
   const Operands& operands_;
   Rank& rank_;
-  Peer* peer_;
+  Memory& memory_;
   std::size_t refillEvery_;
+  std::size_t callsPerSample_;
   std::size_t callsSinceRefill_ = 0;
+  std::unique_ptr<Sampler> qccl_;
+  std::unique_ptr<Sampler> peer_;
 };
 
 // Each iteration's slowest rank.
@@ -102,7 +103,7 @@ Timing summarize(std::vector<double> times) {
 
 std::size_t callsBetweenRefills(const Options& options, int ranks) {
   const bool grows = isReduction(options.collective) && isFloating(options.dtype) && (options.op == qcclSum || options.op == qcclProd);
-  if (!grows || ranks == 1) return std::numeric_limits<std::size_t>::max();
+  if (!grows || ranks == 1) return kAnyNumber;
   if (options.op == qcclProd) return 1;
   // Each call multiplies magnitudes by W at most; leave room for the largest inputs and their first sum.
   constexpr double kInputBits = 11;
@@ -110,17 +111,19 @@ std::size_t callsBetweenRefills(const Options& options, int ranks) {
   return static_cast<std::size_t>(std::max(1.0, std::floor(bits / std::log2(ranks))));
 }
 
-Timings timeCollective(const Options& options, const Shape& shape, const Operands& operands, Rank& rank, Peer* peer) {
-  Loop loop(options, shape, operands, rank, peer);
+Timings timeCollective(const Options& options, const Shape& shape, const Operands& operands, Rank& rank, Peer* peer, Memory& memory) {
+  Loop loop(options, shape, operands, rank, peer, memory);
   const Samples warm = loop.run(static_cast<std::uint64_t>(std::max(1, options.warmup)));
-  // Rank 0 decides for all: how many of its median warm calls fit into the time.
-  const double fit = options.seconds * 1e6 / std::max(0.1, median(warm.qccl) + median(warm.peer));
+  // Rank 0 decides for all: how many of its median warm samples fit into the time.
+  const auto calls = static_cast<double>(loop.callsPerSample());
+  const double fit = options.seconds * 1e6 / std::max(0.1, calls * (median(warm.qccl) + median(warm.peer)));
   const std::uint64_t automatic =
       static_cast<std::uint64_t>(std::clamp(fit, static_cast<double>(kFewestIterations), static_cast<double>(kMostIterations)));
   const std::uint64_t iterations = rank.agree(options.iterations > 0 ? static_cast<std::uint64_t>(options.iterations) : automatic);
   rank.barrier();
   const Samples mine = loop.run(iterations);
   Timings timings;
+  timings.callsPerSample = loop.callsPerSample();
   timings.qccl = summarize(slowest(rank.gather(mine.qccl), iterations));
   if (peer != nullptr) timings.peer = summarize(slowest(rank.gather(mine.peer), iterations));
   return timings;

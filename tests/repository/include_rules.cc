@@ -53,7 +53,7 @@ const std::vector<Foreign>& foreignTable() {
       {"hwloc.*", {"src/transport/"}},
       {"(cuda|cublas|cudnn|nvrtc|nvml|cooperative_groups).*|nccl.*",
        {"src/device/cuda/", "src/quant/cuda/", "src/transport/cuda_ipc/", "src/transport/nccl/", "src/memory/cuda/",
-        "src/collectives/cuda/", "plugins/", "trainer/cuda/"}},
+        "src/collectives/cuda/", "plugins/", "trainer/cuda/", "bench/perf/cuda/"}},
       {"(CLI|nlohmann|fmt|spdlog)/.*", {"bench/", "trainer/", "plugins/"}},
       {"(gtest|gmock)/.*", {}},
       {"benchmark/.*", {"bench/"}},

@@ -5,12 +5,16 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "common/api.hpp"
 #include "perf/collective.hpp"
 #include "perf/input_data.hpp"
+#include "perf/memory.hpp"
 #include "perf/number_formats.hpp"
 #include "perf/options.hpp"
 #include "perf/timing.hpp"
@@ -245,6 +249,29 @@ TEST(Timing, InPlaceSumsAreRestoredBeforeTheyOverflow) {
   options.op = qcclAvg;
   EXPECT_GT(callsBetweenRefills(options, 2), 1000000u);
 }
+
+TEST(Memory, OnTheHostASampleIsOneCallAndResultsAreReadWhereTheyLie) {
+  const std::unique_ptr<Memory> memory = makeMemory(Options{}, 0);
+  EXPECT_EQ(memory->stream(), nullptr);
+  EXPECT_EQ(memory->callsPerSample(1000), 1u);
+  EXPECT_FALSE(memory->startsTogether());
+  char* const from = memory->allocate(4);
+  char* const to = memory->allocate(4);
+  memory->write(from, 4, [](void* bytes) { std::memcpy(bytes, "abc", 4); });
+  memory->fill(to, 'x', 4);
+  memory->copy(to, from, 2);
+  EXPECT_EQ(memory->read(to, 4), to);
+  EXPECT_EQ(std::string(to, 4), "abxx");
+  int calls = 0;
+  EXPECT_GE(memory
+                ->sampler(
+                    3, [&] { ++calls; }, nullptr)
+                ->run(),
+            0);
+  EXPECT_EQ(calls, 3);
+}
+
+TEST(Memory, AnotherWaitIsLongerThanTheLibrarysOwn) { EXPECT_GT(waitLimit(), std::chrono::seconds(10)); }
 
 TEST(Options, SizesGoFromFirstToLast) {
   Options options;

@@ -36,7 +36,14 @@ void expectRefused(const std::vector<std::string>& flags, const char* says) {
 }
 
 TEST(PerfAgainst, AnUnknownLibraryIsRefused) {
-  expectRefused({"allreduce", "--against", "nccl"}, "--against nccl: unknown; allowed: none, mpi, gloo");
+  expectRefused({"allreduce", "--against", "carrier-pigeon"}, "--against carrier-pigeon: unknown; allowed: none, mpi, gloo, nccl");
+}
+
+TEST(PerfAgainst, LibrariesAreComparedWhereTheirMemoryIs) {
+  expectRefused({"allreduce", "--against", "nccl"}, "--against nccl: NCCL has no calls on host memory; add --memory cuda");
+  for (const char* library : {"gloo", "mpi"})
+    expectRefused({"allreduce", "--against", library, "--memory", "cuda"}, "compared on host memory alone; leave --memory cuda out");
+  expectRefused({"allreduce", "--nccl-lib", "/lib/libnccl.so.2"}, "--nccl-lib: only of use with --against nccl");
 }
 
 #if QCCL_PERF_GLOO

@@ -167,6 +167,18 @@ TEST(QcclPerf, PrecisionThatIsDemandedChangesTheChoice) {
   EXPECT_TRUE(exact.lines[0].at("predicted_snr_db").is_null());
 }
 
+TEST(QcclPerf, LinesSayWhereTheBuffersWere) {
+  const PerfRun run = runPerf(with({"allreduce", "--ranks", "2", "--json", "-"}));
+  ASSERT_EQ(run.lines.size(), 6u) << run.process.err;
+  EXPECT_EQ(run.lines[0].at("memory"), "host");
+  EXPECT_EQ(run.lines[0].at("graph"), false);
+  EXPECT_EQ(run.lines[0].at("blocks"), 0) << "the library's choice";
+  EXPECT_EQ(run.lines[0].at("calls_per_iter"), 1);
+  const PerfRun few = runPerf(with({"allreduce", "--ranks", "2", "--json", "-"}), {}, {{"QCCL_THREAD_BLOCKS", "32"}});
+  ASSERT_EQ(few.lines.size(), 6u) << few.process.err;
+  EXPECT_EQ(few.lines[0].at("blocks"), 32);
+}
+
 TEST(QcclPerf, WithoutChecksNothingIsClaimed) {
   const PerfRun run = runPerf(with({"allreduce", "--ranks", "2", "--check", "0", "--json", "-"}));
   ASSERT_EQ(run.process.exitCode, 0) << run.process.err;
@@ -227,6 +239,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Refusal{"unknown_op", {"allreduce", "--op", "xor"}, "allowed: sum, prod"},
                     Refusal{"unknown_transport", {"allreduce", "--transport", "pigeon"}, "allowed: auto, inproc, ucx"},
                     Refusal{"unknown_data", {"allreduce", "--data", "zeros"}, "allowed: normal, uniform, heavy, integers"},
+                    Refusal{"unknown_memory", {"allreduce", "--memory", "disk"}, "--memory disk: unknown; allowed: host, cuda"},
+                    Refusal{"graph_on_host", {"allreduce", "--graph"}, "--graph: only calls on GPU memory"},
                     Refusal{"unknown_flag", {"allreduce", "--fast"}, "--fast"},
                     Refusal{"bad_size", {"allreduce", "--min", "1.5K"}, "--min 1.5K: is not a size"},
                     Refusal{"first_above_last", {"allreduce", "--min", "1M", "--max", "1K"}, "--min is larger than --max"},
