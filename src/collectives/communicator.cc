@@ -280,29 +280,40 @@ DeviceCalls& Communicator::deviceCallsFor(const Call& call) {
 }
 
 void Communicator::runOnDevice(const Call& call) {
+  if (size_ == 1) {
+    copyOnDevice(call, call.count * typeSize(call.dtype));
+  } else {
+    DeviceExecution execution{call, [&](int rank) { return scheduleFor(call, rank); }, partitionFor(call), 0, 0};
+    const std::size_t ownFirst = static_cast<std::size_t>(rank_) * call.count;
+    if (call.coll == qcclCollAllGather) execution.inputFirstElem = ownFirst;
+    if (call.coll == qcclCollReduceScatter) execution.outputFirstElem = ownFirst;
+    deviceCallsFor(call).launch(execution);
+  }
+  // Most calls are like the one before.
+  if (const Announcement announcement = announce(call, 0); announcement != lastDeviceCall_) {
+    lastDeviceStats_ = deviceCallStatistics(call);
+    lastDeviceCall_ = announcement;
+  }
+  statistics_.add(lastDeviceStats_);
+}
+
+// What is known of a call on GPU memory before it runs.
+qcclStats_t Communicator::deviceCallStatistics(const Call& call) const {
   qcclStats_t stats = noStatistics();
   stats.calls = 1;
   stats.elems = call.coll == qcclCollReduceScatter ? messageElems(call, size_) : call.count;
-  if (size_ == 1) {
-    copyOnDevice(call, call.count * typeSize(call.dtype));
-    statistics_.add(stats);
-    return;
-  }
-  DeviceExecution execution{call, [&](int rank) { return scheduleFor(call, rank); }, partitionFor(call), 0, 0};
-  const std::size_t ownFirst = static_cast<std::size_t>(rank_) * call.count;
-  if (call.coll == qcclCollAllGather) execution.inputFirstElem = ownFirst;
-  if (call.coll == qcclCollReduceScatter) execution.outputFirstElem = ownFirst;
-  deviceCallsFor(call).launch(execution);
+  if (size_ == 1) return stats;
   const Schedule schedule = scheduleFor(call, rank_);
-  stats.wireBytes = scheduledWireBytes(schedule, execution.partition, call);
+  const Partition partition = partitionFor(call);
+  stats.wireBytes = scheduledWireBytes(schedule, partition, call);
   Call exact = call;
   exact.quant.codec = qcclCodecNone;
-  stats.exactWireBytes = scheduledWireBytes(schedule, execution.partition, exact);
+  stats.exactWireBytes = scheduledWireBytes(schedule, partition, exact);
   if (call.quant.codec != qcclCodecNone) {
     stats.quantizedCalls = 1;
     stats.quantizedElems = stats.elems;
   }
-  statistics_.add(stats);
+  return stats;
 }
 
 qcclStats_t Communicator::totalStatistics() {

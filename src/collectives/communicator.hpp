@@ -97,6 +97,7 @@ class Communicator {
   void copyOwn(const Call& call);
   DeviceCalls& deviceCallsFor(const Call& call);
   void runOnDevice(const Call& call);
+  qcclStats_t deviceCallStatistics(const Call& call) const;
   ExecutionCounts executeCall(const Call& call, std::uint64_t sequence, bool ofInspection);
   void runQuantized(const Call& call, std::uint64_t sequence, qcclStats_t* stats);
   RankLayout layoutFor(const Call& call) const;
@@ -122,6 +123,8 @@ class Communicator {
   std::mutex deviceMutex_;
   std::unique_ptr<DeviceCalls> deviceCalls_;  // from the first call on GPU memory
   int device_ = -1;                           // theirs
+  Announcement lastDeviceCall_{};
+  qcclStats_t lastDeviceStats_{};  // of that call
 };
 
 }  // namespace qccl::collectives

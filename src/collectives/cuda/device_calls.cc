@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 #include <tuple>
 
@@ -36,10 +37,13 @@ class CudaDeviceCalls final : public DeviceCalls {
         guard_(std::in_place, device),
         counts_(sizeof(quant::EncodeCounts)),
         watch_(control, options) {
-    device::cuda::fillAsync(counts_.data(), 0, counts_.bytes(), service_.handle());
-    service_.synchronize();
+    device::cuda::Stream stream;
+    device::cuda::fillAsync(counts_.data(), 0, counts_.bytes(), stream.handle());
+    stream.synchronize();
     QCCL_CUDA_CHECK(cudaEventCreateWithFlags(&launched_, cudaEventDisableTiming));
+    if (memory_.ranksPerDevice() > 1) loadKernels();
     guard_.reset();
+    control.allGather("", Deadline::in(options.timeout));  // no rank launches before all are here
   }
 
   ~CudaDeviceCalls() override {
@@ -59,16 +63,16 @@ class CudaDeviceCalls final : public DeviceCalls {
   void launch(const DeviceExecution& execution) override {
     const std::lock_guard lock(mutex_);
     const device::cuda::DeviceGuard guard(memory_.device());
-    const ScheduleKernel kernel = kernelOf(execution.call);
-    KernelCall call = makeCall(execution, kernel);
-    const std::uint32_t sharedBytes = kSharedBuffers * call.slotBytes;
-    const std::uint32_t blocks = threadBlocks(residentBlocks(kernel, sharedBytes), call);
+    prepare(execution);
+    prepared_.call.input = static_cast<const unsigned char*>(execution.call.input);
+    prepared_.call.output = static_cast<unsigned char*>(execution.call.output);
     const StreamHandle stream = execution.call.stream;
     const bool capturing = isCapturing(stream);
     // The calls of a communicator run one after another, whatever their streams. What is captured, its graph orders.
     if (!capturing && used_ && stream != lastStream_) QCCL_CUDA_CHECK(cudaStreamWaitEvent(stream, launched_, 0));
-    void* arguments[] = {&call};
-    QCCL_CUDA_CHECK(cudaLaunchKernel(kernel.function, dim3(blocks), dim3(kScheduleThreads), arguments, sharedBytes, stream));
+    void* arguments[] = {&prepared_.call};
+    QCCL_CUDA_CHECK(cudaLaunchKernel(prepared_.function, dim3(prepared_.threadBlocks), dim3(kScheduleThreads), arguments,
+                                     prepared_.sharedBytes, stream));
     if (capturing) return;
     QCCL_CUDA_CHECK(cudaEventRecord(launched_, stream));
     lastStream_ = stream;
@@ -79,8 +83,9 @@ class CudaDeviceCalls final : public DeviceCalls {
     DeviceCounts counts;
     const std::lock_guard lock(mutex_);
     const device::cuda::DeviceGuard guard(memory_.device());
-    device::cuda::copyAsync(&counts, counts_.data(), sizeof(counts), service_.handle());
-    service_.synchronize();
+    device::cuda::Stream stream;  // does not wait for the caller's streams
+    device::cuda::copyAsync(&counts, counts_.data(), sizeof(counts), stream.handle());
+    stream.synchronize();
     return counts;
   }
 
@@ -98,8 +103,44 @@ class CudaDeviceCalls final : public DeviceCalls {
   using StreamHandle = device::StreamHandle;
   static constexpr int kMaxSharedBytes = kSharedBuffers * (16 << 10);  // a tile of values as they are
 
+  // A launch but for its buffers.
+  struct Prepared {
+    KernelCall call{};
+    const void* function = nullptr;
+    std::uint32_t threadBlocks = 0;
+    std::uint32_t sharedBytes = 0;
+  };
+
+  // Most calls are like the one before.
+  void prepare(const DeviceExecution& execution) {
+    if (prepared_.function != nullptr && announce(execution.call, 0) == prepared_.call.announcement) return;
+    prepared_.function = nullptr;  // whatever throws below
+    const ScheduleKernel kernel = kernelOf(execution.call);
+    prepared_.call = makeCall(execution, kernel);
+    prepared_.sharedBytes = kSharedBuffers * prepared_.call.slotBytes;
+    prepared_.threadBlocks = threadBlocks(residentBlocks(kernel, prepared_.sharedBytes), prepared_.call);
+    prepared_.function = kernel.function;
+  }
+
   static ScheduleKernel kernelOf(const Call& call) {
     return scheduleKernel(call.quant.codec, call.dtype, call.quant.codec != qcclCodecNone && call.quant.rounding == qcclRoundStochastic);
+  }
+
+  // Loading a kernel and setting its attributes may wait for what runs on the GPU. Where ranks share one as threads, that could be the
+  // kernel of a rank which waits for this rank: so all of it is done before the first call.
+  void loadKernels() {
+    for (int codec = qcclCodecNone; codec < qcclNumCodecs; ++codec) {
+      for (const qcclDataType_t dtype : {qcclFloat32, qcclBfloat16, qcclFloat16}) {
+        for (const bool stochastic : {false, true}) {
+          makeReady(scheduleKernel(static_cast<qcclCodec_t>(codec), dtype, stochastic).function);
+        }
+      }
+    }
+  }
+
+  void makeReady(const void* kernel) {
+    if (!ready_.insert(kernel).second) return;
+    QCCL_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMaxSharedBytes));
   }
 
   static bool isCapturing(StreamHandle stream) {
@@ -136,8 +177,6 @@ class CudaDeviceCalls final : public DeviceCalls {
     std::copy(memory_.arenas().begin(), memory_.arenas().end(), result.arenas);
     result.host = watch_.words();
     result.counts = reinterpret_cast<quant::EncodeCounts*>(counts_.data());
-    result.input = static_cast<const unsigned char*>(call.input);
-    result.output = static_cast<unsigned char*>(call.output);
     result.inputFirstElem = execution.inputFirstElem;
     result.outputFirstElem = execution.outputFirstElem;
     for (int i = 0; i < execution.partition.chunks(); ++i) result.chunks[i] = execution.partition.chunk(i);
@@ -147,9 +186,10 @@ class CudaDeviceCalls final : public DeviceCalls {
     result.timeoutNs = static_cast<std::uint64_t>(std::chrono::nanoseconds(options_.timeout).count());
     std::size_t messageBytes = kernel.tileElems * typeSize(call.dtype);
     if (!exact) {
-      result.format = call.quant.format();
-      result.layout = quant::cuda::layoutOf(kernel.tileElems, result.format);
-      messageBytes = quant::packedBytes(kernel.tileElems, result.format);
+      const quant::PackedFormat format = call.quant.format();
+      result.layout = quant::cuda::layoutOf(kernel.tileElems, format);
+      layOutTails(execution.partition, kernel.tileElems, format, &result);
+      messageBytes = quant::packedBytes(kernel.tileElems, format);
     }
     result.seed = call.quant.seed;
     result.rank = static_cast<std::uint32_t>(control_.rank());
@@ -167,6 +207,18 @@ class CudaDeviceCalls final : public DeviceCalls {
     return result;
   }
 
+  static void layOutTails(const Partition& partition, std::uint32_t tileElems, const quant::PackedFormat& format, KernelCall* call) {
+    int tails = 0;
+    for (int i = 0; i < partition.chunks(); ++i) {
+      const std::size_t elems = partition.chunk(i).elems % tileElems;
+      int tail = 0;
+      while (tail < tails && call->tails[tail].elems != elems) ++tail;
+      QCCL_CHECK(tail < kMaxTails);
+      if (tail == tails) call->tails[tails++] = quant::cuda::layoutOf(elems, format);
+      call->tailOf[i] = static_cast<std::uint8_t>(tail);
+    }
+  }
+
   // As many tiles as fit into one region, but two at least.
   static void layOut(KernelCall* call) {
     const std::uint32_t tileBytes = call->slotBytes * call->receivedSlots;
@@ -179,7 +231,7 @@ class CudaDeviceCalls final : public DeviceCalls {
     const auto known = resident_.find({kernel.function, sharedBytes});
     if (known != resident_.end()) return known->second;
     int blocks = 0;
-    QCCL_CUDA_CHECK(cudaFuncSetAttribute(kernel.function, cudaFuncAttributeMaxDynamicSharedMemorySize, kMaxSharedBytes));
+    makeReady(kernel.function);
     QCCL_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel.function, kScheduleThreads, sharedBytes));
     return resident_[{kernel.function, sharedBytes}] = std::max(blocks, 1);
   }
@@ -197,10 +249,11 @@ class CudaDeviceCalls final : public DeviceCalls {
   transport::PeerMemory memory_;
   std::optional<device::cuda::DeviceGuard> guard_;  // while the members below are made
   device::cuda::DeviceBuffer counts_;
-  device::cuda::Stream service_;  // never waits for the caller's streams
   DeviceFailureWatch watch_;
   std::mutex mutex_;
+  Prepared prepared_;
   std::map<std::tuple<qcclColl_t, qcclAlgo_t, int, int>, DevicePlan> plans_;
+  std::set<const void*> ready_;
   std::map<std::pair<const void*, std::uint32_t>, int> resident_;
   cudaEvent_t launched_ = nullptr;  // after the last call
   StreamHandle lastStream_ = nullptr;

@@ -26,6 +26,9 @@ struct DeviceStep {
   std::uint16_t remoteSlot;  // send: the number of the slot that the peer receives into
 };
 
+// Chunks are equally many blocks or one more, and the last one may end in a shorter one.
+inline constexpr int kMaxTails = 3;
+
 struct KernelCall {
   unsigned char* arenas[kMaxRanks];  // by rank
   HostWords* host;
@@ -39,8 +42,10 @@ struct KernelCall {
   Announcement announcement;
   std::uint64_t timeoutNs;
 
-  quant::PackedFormat format;        // unless exact
-  quant::cuda::PackedLayout layout;  // of a whole tile's message, unless exact
+  // Unless exact: how messages are laid out, of a whole tile and of what is left of each chunk for its last tile.
+  quant::cuda::PackedLayout layout;
+  quant::cuda::PackedLayout tails[kMaxTails];
+  std::uint8_t tailOf[kMaxRanks];  // by chunk
   std::uint64_t seed;
 
   std::uint32_t rank;

@@ -167,7 +167,7 @@ class BlockRun {
       if (step.kind == StepKind::loadInput || step.kind == StepKind::loadSlot) sumElems = elems;
       if (elems == 0) continue;
       const Part<T> part(elems, blockShift(), 0);
-      const MessagePlace at = {chunk.firstElem, elems, layoutFor(elems)};
+      const MessagePlace at = {chunk.firstElem, elems, layoutFor(elems, step.chunk)};
       if (step.kind == StepKind::encodeInput) {
         if (!kFirst) __syncthreads();  // what was made before may still be read
         ownIsFirst = kFirst;
@@ -228,9 +228,9 @@ class BlockRun {
     return true;
   }
 
-  __device__ __forceinline__ PackedLayout layoutFor(std::uint32_t elems) const {
-    if (Wire::kExact || elems == quant::cuda::kTileElems<T>) return call_.layout;
-    return quant::cuda::layoutOf(elems, call_.format);
+  __device__ __forceinline__ const PackedLayout& layoutFor(std::uint32_t elems, std::uint32_t chunk) const {
+    const bool whole = Wire::kExact || elems == quant::cuda::kTileElems<T>;
+    return whole ? call_.layout : call_.tails[call_.tailOf[chunk]];
   }
 
   // Copies a message into the peer's arena and says so. Also a barrier: the message's memory may be used again.

@@ -208,6 +208,7 @@ TEST_F(OnDevice, CallsOfManyKindsBackToBackOnTwoCommunicators) {
   for (std::size_t i = 0; i < kinds.size(); ++i) inputs.push_back(makeInputs(kinds[i], 2, static_cast<unsigned>(i)));
   const auto expected = runAll(makeRanks(2), kinds, inputs, false);
   for (const bool delayed : {false, true}) {
+    std::barrier together(2);
     first.run([&](int rank, qcclComm_t comm) {
       const device::cuda::DeviceGuard guard(deviceOf(rank));
       const auto r = static_cast<std::size_t>(rank);
@@ -222,6 +223,7 @@ TEST_F(OnDevice, CallsOfManyKindsBackToBackOnTwoCommunicators) {
         ins.back()->fill(inputs[kind][r], stream.handle());
         outs.back()->fill({}, stream.handle());
       }
+      together.arrive_and_wait();
       for (int i = 0; i < kCalls; ++i) {
         const Operation& kind = kinds[static_cast<std::size_t>(i) * 7 % kinds.size()];
         if (delayed && rank == 1 && i % 50 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -233,6 +235,7 @@ TEST_F(OnDevice, CallsOfManyKindsBackToBackOnTwoCommunicators) {
         SCOPED_TRACE(nameOf(kinds[kind]));
         expectSameBits(kinds[kind], expected[kind][r], outs[static_cast<std::size_t>(i)]->read(streams[i % 2]), rank);
       }
+      together.arrive_and_wait();
     });
   }
 }

@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 #include <qccl/qccl.h>
 
+#include <barrier>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,6 +21,10 @@ namespace qccl::test {
 
 // A wait that never ends must not cost a test more than this.
 inline constexpr int kDeviceTimeoutMs = 8000;
+
+// Ranks that share a GPU as threads must have a hardware queue for each of their streams: in a shared one, what a rank enqueues waits for
+// the kernel of another, which waits for it. Read when CUDA starts.
+inline const int kHardwareQueues = setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 1);
 
 inline int deviceOf(int rank) { return rank % device::cuda::deviceCount(); }
 
@@ -100,32 +107,53 @@ inline std::vector<char> runOnHost(const Operation& operation, int ranks, std::v
   return operation.inPlace ? input : output;
 }
 
-inline std::vector<char> runOnDevice(const Operation& operation, int ranks, const std::vector<char>& input, qcclComm_t comm, int rank) {
+// A rank's buffers of an operation.
+struct DeviceBuffers {
+  DeviceBuffers(const Operation& operation, int ranks, const std::vector<char>& input)
+      : in(input.size(), operation.bytes(operation.offsetElems)),
+        out(operation.bytes(operation.outputElems(ranks)), operation.bytes(operation.offsetElems)) {}
+  DeviceMemory in, out;
+};
+
+// All operations of one rank, enqueued one after another. Device memory is taken and filled before the first call of any rank, and read and
+// given back after the last one of all: where ranks share a GPU, those may wait for the kernels of all, which may wait for this rank.
+inline void runOnDevice(const std::vector<Operation>& operations, int ranks, const std::vector<Buffers>& inputs, qcclComm_t comm, int rank,
+                        std::barrier<>& together, std::vector<Buffers>* outputs) {
   const device::cuda::DeviceGuard guard(deviceOf(rank));
+  const auto r = static_cast<std::size_t>(rank);
   device::cuda::Stream stream;
-  const std::size_t offset = operation.bytes(operation.offsetElems);
-  DeviceMemory in(input.size(), offset);
-  DeviceMemory out(operation.bytes(operation.outputElems(ranks)), offset);
-  in.fill(input, stream.handle());
-  out.fill({}, stream.handle());
-  QCCL_EXPECT_OK(operation.call(in.data(), operation.inPlace ? in.data() : out.data(), comm, stream.handle()));
-  std::vector<char> result = operation.inPlace ? in.read(stream) : out.read(stream);
+  std::vector<std::unique_ptr<DeviceBuffers>> buffers;
+  for (std::size_t i = 0; i < operations.size(); ++i) {
+    buffers.push_back(std::make_unique<DeviceBuffers>(operations[i], ranks, inputs[i][r]));
+    buffers[i]->in.fill(inputs[i][r], stream.handle());
+    buffers[i]->out.fill({}, stream.handle());
+  }
+  stream.synchronize();
+  together.arrive_and_wait();
+  const auto outOf = [&](std::size_t i) -> DeviceMemory& { return operations[i].inPlace ? buffers[i]->in : buffers[i]->out; };
+  for (std::size_t i = 0; i < operations.size(); ++i)
+    QCCL_EXPECT_OK(operations[i].call(buffers[i]->in.data(), outOf(i).data(), comm, stream.handle()));
+  stream.synchronize();
+  together.arrive_and_wait();
+  for (std::size_t i = 0; i < operations.size(); ++i) (*outputs)[i][r] = outOf(i).read(stream);
   qcclResult_t failed = qcclSuccess;
   QCCL_EXPECT_OK(qcclCommGetAsyncError(comm, &failed));
   EXPECT_EQ(failed, qcclSuccess);
-  return result;
+  together.arrive_and_wait();
 }
 
 // All ranks' outputs; a communicator's calls are made in the order of the operations.
 inline std::vector<Buffers> runAll(const RankThreads& ranks, const std::vector<Operation>& operations, const std::vector<Buffers>& inputs,
                                    bool onDevice) {
   std::vector<Buffers> outputs(operations.size(), Buffers(static_cast<std::size_t>(ranks.size())));
+  std::barrier<> together(ranks.size());
   ranks.run([&](int rank, qcclComm_t comm) {
-    const auto r = static_cast<std::size_t>(rank);
-    for (std::size_t i = 0; i < operations.size(); ++i) {
-      outputs[i][r] = onDevice ? runOnDevice(operations[i], ranks.size(), inputs[i][r], comm, rank)
-                               : runOnHost(operations[i], ranks.size(), inputs[i][r], comm);
+    if (onDevice) {
+      runOnDevice(operations, ranks.size(), inputs, comm, rank, together, &outputs);
+      return;
     }
+    const auto r = static_cast<std::size_t>(rank);
+    for (std::size_t i = 0; i < operations.size(); ++i) outputs[i][r] = runOnHost(operations[i], ranks.size(), inputs[i][r], comm);
   });
   return outputs;
 }
