@@ -7,9 +7,12 @@
  * Rules that hold for every function here:
  *  - Pure C. Every function returns a qcclResult_t (exceptions never cross this border). On failure qcclGetLastError() holds one sentence
  *    that says what was wrong and what to do; output arguments are left unchanged unless said otherwise.
- *  - Buffers are host memory. They belong to the caller and need only the alignment of their element type. A call that is not inside a
- *    group has finished with its buffers when it returns, also when it returns an error.
- *  - `stream` must be NULL: host calls block. (Another value is refused with qcclInvalidArgument.)
+ *  - Buffers belong to the caller and need only the alignment of their element type. The buffers of a call are all host memory, or all
+ *    memory of one GPU.
+ *  - Calls on host memory block: `stream` must be NULL, and a call that is not inside a group has finished with its buffers when it returns,
+ *    also when it returns an error.
+ *  - Calls on GPU memory are ordered on `stream` (a cudaStream_t; NULL: the default stream), return at once and can be captured in CUDA
+ *    graphs. A failure while they run is the communicator's: see qcclCommGetAsyncError. docs/gpu.md says which calls there are.
  *  - A communicator may be used by one thread at a time, and all its ranks must make the same calls in the same order. Different
  *    communicators are independent. qcclCommAbort, qcclCommGetAsyncError and qcclCommGetStats may be called from any thread at any time.
  *  - Every wait is bounded by the communicator's timeout. After a failure (a dead or hung peer, a mismatched call, an abort) the
@@ -39,7 +42,7 @@ extern "C" {
 /* A communicator: one rank's membership in a group of ranks. Made by qcclCommInit*, ended by qcclCommDestroy or qcclCommAbort. */
 typedef struct qcclComm* qcclComm_t;
 
-/* Reserved for device streams; pass NULL. Pointer-shaped, as cudaStream_t is. */
+/* A cudaStream_t, for calls on GPU memory. */
 typedef void* qcclStream_t;
 
 #define QCCL_UNIQUE_ID_BYTES 128

@@ -80,6 +80,11 @@ std::uint64_t fingerprint(const Announcement& announcement) {
   return hash;
 }
 
+std::size_t messageElems(const Call& call, int ranks) {
+  const bool perRank = call.coll == qcclCollReduceScatter || call.coll == qcclCollAllGather;
+  return perRank ? call.count * static_cast<std::size_t>(ranks) : call.count;
+}
+
 std::string describe(const Call& call) { return describe(announce(call, 0)); }
 
 void checkAnnouncement(const Announcement& own, int rank, const Announcement& theirs, int peer) {

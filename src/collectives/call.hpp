@@ -48,6 +48,9 @@ struct Call {
   bool onDevice() const { return device >= 0; }
 };
 
+// Elements in the larger one of the caller's buffers.
+std::size_t messageElems(const Call& call, int ranks);
+
 // "allreduce(count=1000, float32, sum, codec=int8, block=256, algorithm=ring)"
 std::string describe(const Call& call);
 

@@ -1,0 +1,72 @@
+// A communicator's calls on GPU memory.
+#include "collectives/communicator.hpp"
+#include "core/types.hpp"
+
+namespace qccl::collectives {
+
+DeviceCalls& Communicator::deviceCallsFor(const Call& call) {
+  if (!deviceCalls_) {
+    const DeviceCallOptions options{name(), options_.executor.timeout, options_.threadBlocks};
+    auto made = makeDeviceCalls(*membership_.control, membership_.hosts, call.device, options);
+    const std::lock_guard lock(deviceMutex_);
+    deviceCalls_ = std::move(made);
+    device_ = call.device;
+  }
+  if (call.device != device_) {
+    fail(qcclInvalidUsage, "rank ", rank_, " of ", name(), " made its first call on GPU ", device_, "; this one's buffers are on GPU ",
+         call.device, ". Use one GPU for all calls of a communicator");
+  }
+  return *deviceCalls_;
+}
+
+void Communicator::runOnDevice(const Call& call) {
+  if (size_ == 1) {
+    copyOnDevice(call, call.count * typeSize(call.dtype));
+  } else {
+    DeviceExecution execution{call, [&](int rank) { return scheduleFor(call, rank); }, partitionFor(call), 0, 0};
+    const std::size_t ownFirst = static_cast<std::size_t>(rank_) * call.count;
+    if (call.coll == qcclCollAllGather) execution.inputFirstElem = ownFirst;
+    if (call.coll == qcclCollReduceScatter) execution.outputFirstElem = ownFirst;
+    deviceCallsFor(call).launch(execution);
+  }
+  // Most calls are like the one before.
+  if (const Announcement announcement = announce(call, 0); announcement != lastDeviceCall_) {
+    lastDeviceStats_ = deviceCallStatistics(call);
+    lastDeviceCall_ = announcement;
+  }
+  statistics_.add(lastDeviceStats_);
+}
+
+// What is known of a call on GPU memory before it runs.
+qcclStats_t Communicator::deviceCallStatistics(const Call& call) const {
+  qcclStats_t stats = noStatistics();
+  stats.calls = 1;
+  stats.elems = call.coll == qcclCollReduceScatter ? messageElems(call, size_) : call.count;
+  if (size_ == 1) return stats;
+  const Schedule schedule = scheduleFor(call, rank_);
+  const Partition partition = partitionFor(call);
+  stats.wireBytes = scheduledWireBytes(schedule, partition, call);
+  Call exact = call;
+  exact.quant.codec = qcclCodecNone;
+  stats.exactWireBytes = scheduledWireBytes(schedule, partition, exact);
+  if (call.quant.codec != qcclCodecNone) {
+    stats.quantizedCalls = 1;
+    stats.quantizedElems = stats.elems;
+  }
+  return stats;
+}
+
+qcclStats_t Communicator::totalStatistics() {
+  qcclStats_t total = statistics_.total();
+  const std::lock_guard lock(deviceMutex_);
+  if (!deviceCalls_) return total;
+  const DeviceCounts counts = deviceCalls_->counts();
+  total.encodedBlocks += counts.blocks;
+  total.nonFiniteBlocks += counts.nonFiniteBlocks;
+  total.sampledElems += counts.sampledElems;
+  total.saturatedElems += counts.saturatedElems;
+  total.flushedElems += counts.flushedElems;
+  return total;
+}
+
+}  // namespace qccl::collectives
