@@ -129,7 +129,7 @@ fi
 
 if [[ -x $build/bin/codec-bench ]]; then
   section "Codec kernels, one core"
-  on_page "$build/bin/codec-bench" 2>/dev/null
+  on_page "$build/bin/codec-bench" --benchmark_min_time=0.01 2>/dev/null
 fi
 
 mkdir -p bench/results

@@ -361,8 +361,9 @@ void Communicator::exchange(std::span<const PointToPoint> operations) {
 
 void Communicator::leave() {
   const Exclusive exclusive(*this);
-  log(LogLevel::info, "rank ", rank_, " of ", name(), " leaves after ", describe(totalStatistics()));
-  if (asyncError(nullptr) != qcclSuccess) return;
+  const bool failed = asyncError(nullptr) != qcclSuccess;  // then the GPU may be lost as well
+  log(LogLevel::info, "rank ", rank_, " of ", name(), " leaves after ", describe(failed ? statistics_.total() : totalStatistics()));
+  if (failed) return;
   if (deviceCalls_) deviceCalls_->leave();
   membership_.transport->flush();
   membership_.control->leave(Deadline::in(options_.executor.timeout));

@@ -53,7 +53,7 @@ class CudaDeviceCalls final : public DeviceCalls {
     if (!left_) memory_.abandon();
     try {
       const device::cuda::DeviceGuard guard(memory_.device());
-      if (used_) waitForCalls(Deadline::in(std::chrono::seconds(5)));
+      waitForCalls(Deadline::in(std::chrono::seconds(5)));
       (void)cudaEventDestroy(launched_);
     } catch (const Error&) {
       // The device is lost, and with it all of this.
@@ -73,6 +73,7 @@ class CudaDeviceCalls final : public DeviceCalls {
     void* arguments[] = {&prepared_.call};
     QCCL_CUDA_CHECK(cudaLaunchKernel(prepared_.function, dim3(prepared_.threadBlocks), dim3(kScheduleThreads), arguments,
                                      prepared_.sharedBytes, stream));
+    captured_ |= capturing;
     if (capturing) return;
     QCCL_CUDA_CHECK(cudaEventRecord(launched_, stream));
     lastStream_ = stream;
@@ -91,7 +92,7 @@ class CudaDeviceCalls final : public DeviceCalls {
 
   void leave() override {
     const device::cuda::DeviceGuard guard(memory_.device());
-    if (used_ && !waitForCalls(Deadline::in(options_.timeout))) {
+    if (!waitForCalls(Deadline::in(options_.timeout))) {
       fail(qcclTimeout, "rank ", control_.rank(), ": calls on GPU memory have not ended after ", options_.timeout.count(),
            " ms (QCCL_TIMEOUT_MS)");
     }
@@ -150,13 +151,16 @@ class CudaDeviceCalls final : public DeviceCalls {
   }
 
   bool waitForCalls(Deadline deadline) {
-    while (true) {
+    // Nobody says which replays of a graph still run. Every wait of a kernel is bounded, and so is this.
+    if (captured_) QCCL_CUDA_CHECK(cudaDeviceSynchronize());
+    while (used_) {
       const cudaError_t status = cudaEventQuery(launched_);
       if (status == cudaSuccess) return true;
       if (status != cudaErrorNotReady) QCCL_CUDA_CHECK(status);
       if (deadline.passed()) return false;
       std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
+    return true;
   }
 
   const DevicePlan& planOf(const DeviceExecution& execution) {
@@ -257,7 +261,8 @@ class CudaDeviceCalls final : public DeviceCalls {
   std::map<std::pair<const void*, std::uint32_t>, int> resident_;
   cudaEvent_t launched_ = nullptr;  // after the last call
   StreamHandle lastStream_ = nullptr;
-  bool used_ = false;
+  bool used_ = false;      // launched_ was recorded
+  bool captured_ = false;  // there are graphs with calls
   bool left_ = false;
 };
 
