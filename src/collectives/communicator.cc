@@ -96,6 +96,7 @@ Call Communicator::prepareMapped(Call call, const qcclPrecisionRange_t* ranges, 
     if (!call.map->empty()) call.quant.codec = call.map->front().codec;
     call.map = nullptr;
   }
+  if (call.onDevice()) requireDeviceCall(call);
   return call;
 }
 

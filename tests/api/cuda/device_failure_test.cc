@@ -109,6 +109,9 @@ TEST_F(DeviceFailure, WhatCannotRunIsRefusedAndTheCommunicatorGoesOn) {
     refused(qcclAllReduce(host.data(), own.out.data(), 1000, qcclFloat32, qcclSum, comm, nullptr), "sendbuff is in host memory");
     refused(qcclAllReduce(own.in.data(), own.out.data(), 1000, qcclInt32, qcclSum, comm, nullptr), "not int32");
     refused(qcclAllReduce(own.in.data(), own.out.data(), 1000, qcclFloat32, qcclMax, comm, nullptr), "not max");
+    const qcclPrecisionRange_t range = {100, 200, qcclCodecInt8};
+    refused(qcclAllReduceMapped(own.in.data(), own.out.data(), 1000, qcclFloat32, qcclSum, &range, 1, nullptr, comm, nullptr),
+            "no precision maps");
     refused(qcclSend(own.in.data(), 10, qcclFloat32, 1 - rank, comm, nullptr), "host memory only");
     refused(qcclAllReduce(host.data(), host.data(), 1000, qcclFloat32, qcclSum, comm, own.stream.handle()), "stream must be NULL");
     QCCL_EXPECT_OK(own.allReduce(1000, comm));
