@@ -177,12 +177,9 @@ qcclPlan_t Communicator::explain(const Call& call, const qcclQuantConfig_t* conf
   plan.codec = choice.quant.codec;
   plan.blockElems = choice.quant.codec == qcclCodecNone ? 0 : static_cast<int>(choice.quant.blockElems);
   if (size_ > 1) {
-    const Schedule schedule = scheduleFor(chosen, rank_);
-    const Partition partition = partitionFor(chosen);
-    plan.wireBytes = scheduledWireBytes(schedule, partition, chosen);
-    Call exact = chosen;
-    exact.quant.codec = qcclCodecNone;
-    plan.exactWireBytes = scheduledWireBytes(schedule, partition, exact);
+    const PlannedBytes bytes = plannedBytes(chosen);
+    plan.wireBytes = bytes.wire;
+    plan.exactWireBytes = bytes.exact;
     // The direct reduce-scatter quantizes once; that by ring at each of its size - 1 hops.
     int quantizations = 1;
     if (call.coll == qcclCollAllReduce) quantizations = algorithmRow(choice.quant.algorithm).quantizations(layoutFor(chosen));
@@ -192,6 +189,26 @@ qcclPlan_t Communicator::explain(const Call& call, const qcclQuantConfig_t* conf
   plan.predictedSnrDb = predictedSnrDb(call.coll, choice.quant, layoutFor(chosen));
   std::snprintf(plan.reason, sizeof(plan.reason), "%s", choice.reason.c_str());
   return plan;
+}
+
+Communicator::PlannedBytes Communicator::plannedBytes(const Call& call) const {
+  const Schedule schedule = scheduleFor(call, rank_);
+  const Partition partition = partitionFor(call);
+  Call exact = call;
+  exact.quant.codec = qcclCodecNone;
+  return {scheduledWireBytes(schedule, partition, call), scheduledWireBytes(schedule, partition, exact)};
+}
+
+Communicator::FirstElems Communicator::firstElems(const Call& call) const {
+  const std::size_t own = static_cast<std::size_t>(rank_) * call.count;
+  return {call.coll == qcclCollAllGather ? own : 0, call.coll == qcclCollReduceScatter ? own : 0};
+}
+
+qcclStats_t Communicator::statisticsOf(const Call& call) const {
+  qcclStats_t stats = noStatistics();
+  stats.calls = 1;
+  stats.elems = call.coll == qcclCollReduceScatter ? messageElems(call, size_) : call.count;
+  return stats;
 }
 
 // One rank: every collective is a copy (Avg over one rank divides by one).
@@ -230,10 +247,9 @@ void Communicator::guarded(Describe what, Body body) {
 ExecutionCounts Communicator::executeCall(const Call& call, std::uint64_t sequence, bool ofInspection) {
   const Schedule schedule = scheduleFor(call, rank_);
   const Partition partition = partitionFor(call);
-  Execution execution{call, schedule, partition, 0, 0, sequence, ofInspection, call.quant.errorFeedback ? &feedback_ : nullptr};
-  const std::size_t ownFirst = static_cast<std::size_t>(rank_) * call.count;
-  if (call.coll == qcclCollAllGather) execution.inputFirstElem = ownFirst;
-  if (call.coll == qcclCollReduceScatter) execution.outputFirstElem = ownFirst;
+  const FirstElems first = firstElems(call);
+  const Execution execution{call,         schedule, partition,    first.input,
+                            first.output, sequence, ofInspection, call.quant.errorFeedback ? &feedback_ : nullptr};
   return execute(execution, options_.executor, *membership_.transport, *membership_.control, staging_);
 }
 
@@ -245,9 +261,7 @@ void Communicator::run(const Call& call) {
       return;
     }
     const std::uint64_t sequence = ++sequence_;
-    qcclStats_t stats = noStatistics();
-    stats.calls = 1;
-    stats.elems = call.coll == qcclCollReduceScatter ? messageElems(call, size_) : call.count;
+    qcclStats_t stats = statisticsOf(call);
     if (size_ == 1) {
       copyOwn(call);
     } else if (call.quant.codec == qcclCodecNone && call.map == nullptr) {

@@ -98,6 +98,20 @@ class Communicator {
   DeviceCalls& deviceCallsFor(const Call& call);
   void runOnDevice(const Call& call);
   qcclStats_t deviceCallStatistics(const Call& call) const;
+  // What is known of a call's statistics before it runs: that it is one, and of how many elements.
+  qcclStats_t statisticsOf(const Call& call) const;
+  // Bytes that this rank sends in a call, and would send on the exact path.
+  struct PlannedBytes {
+    std::size_t wire;
+    std::size_t exact;
+  };
+  PlannedBytes plannedBytes(const Call& call) const;
+  // Elements of the message at which the caller's buffers begin: where they hold this rank's part only, at that.
+  struct FirstElems {
+    std::size_t input;
+    std::size_t output;
+  };
+  FirstElems firstElems(const Call& call) const;
   ExecutionCounts executeCall(const Call& call, std::uint64_t sequence, bool ofInspection);
   void runQuantized(const Call& call, std::uint64_t sequence, qcclStats_t* stats);
   RankLayout layoutFor(const Call& call) const;

@@ -23,11 +23,8 @@ void Communicator::runOnDevice(const Call& call) {
   if (size_ == 1) {
     copyOnDevice(call, call.count * typeSize(call.dtype));
   } else {
-    DeviceExecution execution{call, [&](int rank) { return scheduleFor(call, rank); }, partitionFor(call), 0, 0};
-    const std::size_t ownFirst = static_cast<std::size_t>(rank_) * call.count;
-    if (call.coll == qcclCollAllGather) execution.inputFirstElem = ownFirst;
-    if (call.coll == qcclCollReduceScatter) execution.outputFirstElem = ownFirst;
-    deviceCallsFor(call).launch(execution);
+    const FirstElems first = firstElems(call);
+    deviceCallsFor(call).launch({call, [&](int rank) { return scheduleFor(call, rank); }, partitionFor(call), first.input, first.output});
   }
   // Most calls are like the one before.
   if (const Announcement announcement = announce(call, 0); announcement != lastDeviceCall_) {
@@ -39,16 +36,11 @@ void Communicator::runOnDevice(const Call& call) {
 
 // What is known of a call on GPU memory before it runs.
 qcclStats_t Communicator::deviceCallStatistics(const Call& call) const {
-  qcclStats_t stats = noStatistics();
-  stats.calls = 1;
-  stats.elems = call.coll == qcclCollReduceScatter ? messageElems(call, size_) : call.count;
+  qcclStats_t stats = statisticsOf(call);
   if (size_ == 1) return stats;
-  const Schedule schedule = scheduleFor(call, rank_);
-  const Partition partition = partitionFor(call);
-  stats.wireBytes = scheduledWireBytes(schedule, partition, call);
-  Call exact = call;
-  exact.quant.codec = qcclCodecNone;
-  stats.exactWireBytes = scheduledWireBytes(schedule, partition, exact);
+  const PlannedBytes bytes = plannedBytes(call);
+  stats.wireBytes = bytes.wire;
+  stats.exactWireBytes = bytes.exact;
   if (call.quant.codec != qcclCodecNone) {
     stats.quantizedCalls = 1;
     stats.quantizedElems = stats.elems;
