@@ -77,6 +77,8 @@ struct BlockDecoder {
   float multiplier;  // the value of one code unit, times 1 / post
   float post;        // power of two (exact)
 
+  QCCL_HD BlockDecoder(float multiplierOfUnit, float powerOfTwoAfter) : multiplier(multiplierOfUnit), post(powerOfTwoAfter) {}
+
   QCCL_HD BlockDecoder(qcclScale_t scale, float maxCode, std::uint32_t stored) {
     if (scale == qcclScaleE8m0) {
       multiplier = stored == 255 ? floatFromBits(kNanScaleBits) : powerOfTwo(stored);

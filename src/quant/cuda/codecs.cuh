@@ -21,10 +21,22 @@ __device__ __forceinline__ float nanOf(float a, float b, float c) {
   return floatFromBits(isNan(operand) ? bitsOf(operand) | kQuiet : 0xffc00000u);
 }
 
-// The decoder of a block, also of one whose scale is NaN.
+// x / divisor, correctly rounded, for an x that is zero, NaN or of magnitude 2^-96 or more, and a divisor that is known to the compiler: the
+// quotient by the rounded inverse is off by one unit in the last place at most, and its remainder, which is exact, says whether it is
+// (Markstein, IA-64 and Elementary Functions, theorem 8.5). Without the branches that a division needs for other operands.
+__device__ __forceinline__ float divideBy(float x, float divisor) {
+  const float inverse = 1.0f / divisor;
+  const float quotient = x * inverse;
+  return fmaf(fmaf(-divisor, quotient, x), inverse, quotient);
+}
+
+// BlockDecoder, also of a block whose scale is NaN.
 __device__ __forceinline__ BlockDecoder blockDecoder(qcclScale_t scale, float maxCode, std::uint32_t stored) {
-  BlockDecoder decoder(scale, maxCode, stored);
-  if (scale != qcclScaleE8m0 && isNan(decoder.multiplier)) decoder.multiplier = nanOf(scaleValue(scale, stored), 0.0f, 0.0f);
+  if (scale == qcclScaleE8m0) return BlockDecoder(scale, maxCode, stored);
+  const float value = scaleValue(scale, stored);
+  const bool tiny = bitsOf(value) < kTinyBits;
+  BlockDecoder decoder(divideBy(value * (tiny ? 0x1p96f : 1.0f), maxCode), tiny ? 0x1p-96f : 1.0f);
+  if (isNan(decoder.multiplier)) decoder.multiplier = nanOf(value, 0.0f, 0.0f);
   return decoder;
 }
 
@@ -43,11 +55,22 @@ struct ScaledCodec {
     return quant::storedScale(scale, Code::kMax, maxBits);
   }
 
-  // A code from the bits of the planes, as codes.hpp holds it in a byte.
+  // From the bits of the planes; of integers, those above the code's do not count. Conversions are slow: an integer in two's complement is
+  // moved to 0 .. 2^kBits - 1 by its sign bit, and taken for the low bits of 2^23.
   static __device__ __forceinline__ float codeValue(std::uint32_t bits) {
-    if constexpr (Code::kIsInteger)
-      bits = static_cast<std::uint32_t>(static_cast<std::int32_t>(bits << (32 - Code::kBits)) >> (32 - Code::kBits));
+    if constexpr (Code::kIsInteger) {
+      constexpr std::uint32_t kSign = 1u << (Code::kBits - 1);
+      return floatFromBits((bits & (2 * kSign - 1)) ^ (0x4b000000u | kSign)) - (0x1p23f + static_cast<float>(kSign));
+    }
     return Code::value(static_cast<std::uint8_t>(bits));
+  }
+
+  // Of byte i of a word of codes, of a codec of a byte: no shift, no mask.
+  static __device__ __forceinline__ float valueOfByte(std::uint32_t word, std::uint32_t i) {
+    static_assert(Code::kBits == 8);
+    if constexpr (Code::kIsInteger)
+      return floatFromBits(__byte_perm(word ^ 0x80808080u, 0x4b000000u, 0x7440u | i)) - (0x1p23f + 128.0f);
+    return Code::value(static_cast<std::uint8_t>(word >> (i * 8)));
   }
 
   // For finite blocks.
@@ -61,6 +84,13 @@ struct ScaledCodec {
       const float scaled = block.scaled(x);
       return kStochastic ? Code::stochastic(scaled, uniformNoise(noiseKey, index)) : Code::nearest(scaled);
     }
+    // The same where isPlain(), and with any bits above the code's.
+    __device__ __forceinline__ std::uint32_t plainBits(float x) const {
+      const float scaled = x * block.inverse;
+      if constexpr (Code::kIsInteger) return bitsOf(scaled + 0x1.8p23f);
+      return Code::nearest(scaled);
+    }
+    __device__ __forceinline__ bool isPlain() const { return block.pre == 1.0f; }
     __device__ __forceinline__ bool saturates(float x, std::uint32_t) const { return isSaturated(block.scaled(x), Code::kMax); }
   };
 
@@ -69,8 +99,11 @@ struct ScaledCodec {
 
     __device__ __forceinline__ Decoder(qcclScale_t scale, std::uint32_t stored) : block(blockDecoder(scale, Code::kMax, stored)) {}
 
-    // The same for all of a block: whether no value of it can be NaN.
+    // The same for all of a block: whether no value of it can be NaN; and whether values are codes times the multiplier, no more.
     __device__ __forceinline__ bool neverNan() const { return magnitudeBits(block.multiplier) < kInfBits; }
+    __device__ __forceinline__ bool isPlain() const { return neverNan() && block.post == 1.0f; }
+    __device__ __forceinline__ float decodePlain(float code) const { return code * block.multiplier; }
+    __device__ __forceinline__ float addPlain(float sum, float code) const { return fmaf(code, block.multiplier, sum); }
     __device__ __forceinline__ float decodeNumber(std::uint32_t code) const { return block.decode(codeValue(code)); }
     __device__ __forceinline__ float decode(std::uint32_t code) const {
       const float value = decodeNumber(code);
@@ -98,6 +131,8 @@ struct Bf16Codec {
     __device__ __forceinline__ std::uint32_t code(float x, std::uint64_t noiseKey, std::uint64_t index) const {
       return kStochastic ? bfloat16Stochastic(x, uniformNoise(noiseKey, index)) : bfloat16Nearest(x);
     }
+    __device__ __forceinline__ std::uint32_t plainBits(float x) const { return bfloat16Nearest(x); }
+    __device__ __forceinline__ bool isPlain() const { return true; }
     __device__ __forceinline__ bool saturates(float, std::uint32_t code) const { return magnitudeBits(codeValue(code)) >= kInfBits; }
   };
 
@@ -107,6 +142,9 @@ struct Bf16Codec {
     __device__ __forceinline__ Decoder(qcclScale_t, std::uint32_t) : block(qcclScaleE8m0, 1.0f, 127) {}
 
     __device__ __forceinline__ bool neverNan() const { return false; }
+    __device__ __forceinline__ bool isPlain() const { return false; }
+    __device__ __forceinline__ float decodePlain(float code) const { return code; }
+    __device__ __forceinline__ float addPlain(float sum, float code) const { return sum + code; }
     __device__ __forceinline__ float decodeNumber(std::uint32_t code) const { return codeValue(code); }
     __device__ __forceinline__ float decode(std::uint32_t code) const { return codeValue(code); }
     __device__ __forceinline__ float add(float sum, std::uint32_t code) const { return addTo(sum, block, codeValue(code)); }

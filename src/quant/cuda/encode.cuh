@@ -108,19 +108,30 @@ __device__ __forceinline__ void encodePart(const Part<T>& part, const Values (&x
                                            const typename Codec::Encoder& encoder, std::uint32_t stored, unsigned char* packed,
                                            const PackedLayout& layout, std::uint64_t noiseKey, std::uint64_t noiseOffset,
                                            CodeGroup<Codec::kId, kGroupElems<T>> (&groups)[kRows]) {
-  const GroupPlace place = part.place(packed, layout);
   const bool zero = Codec::kHasScale && maxBits >= kInfBits;
+  if (!kStochastic && !zero && encoder.isPlain()) {
 #pragma unroll
-  for (std::uint32_t row = 0; row < kRows; ++row) {
-    std::uint32_t codes[kGroupElems<T>] = {};
-    if (!zero) {
+    for (std::uint32_t row = 0; row < kRows; ++row) {
+      std::uint32_t codes[kGroupElems<T>];
 #pragma unroll
-      for (std::uint32_t i = 0; i < kGroupElems<T>; ++i)
-        codes[i] = encoder.template code<kStochastic>(x[row][i], noiseKey, noiseOffset + part.first(row) + i);
+      for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) codes[i] = encoder.plainBits(x[row][i]);
+      groups[row].pack(codes);
     }
-    groups[row].pack(codes);
-    groups[row].store(place.after(part.inTeam(row)));
+  } else {
+#pragma unroll
+    for (std::uint32_t row = 0; row < kRows; ++row) {
+      std::uint32_t codes[kGroupElems<T>] = {};
+      if (!zero) {
+#pragma unroll
+        for (std::uint32_t i = 0; i < kGroupElems<T>; ++i)
+          codes[i] = encoder.template code<kStochastic>(x[row][i], noiseKey, noiseOffset + part.first(row) + i);
+      }
+      groups[row].pack(codes);
+    }
   }
+  const GroupPlace place = part.place(packed, layout);
+#pragma unroll
+  for (std::uint32_t row = 0; row < kRows; ++row) groups[row].store(place.after(part.inTeam(row)), part.tileElems == kTileElems<T>);
   if constexpr (Codec::kHasScale) {
     if (part.beginsBlock(1u << layout.blockShift)) storeScale(place, layout, stored);
     if (part.last && threadIdx.x == 0) clearScalePadding(packed, layout);

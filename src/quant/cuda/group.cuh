@@ -172,9 +172,10 @@ struct CodeGroup {
     return low.code(i);
   }
 
-  __device__ __forceinline__ void store(const GroupPlace& place) const {
-    low.store(place, place.sections.low, place.sections.high);
-    if constexpr (kHighBits > 0) high.store(place, place.sections.high, place.sections.end);
+  // `inside`: the group is known to begin inside the buffer.
+  __device__ __forceinline__ void store(const GroupPlace& place, bool inside) const {
+    low.store(place, place.sections.low, inside ? ~0u : place.sections.high);
+    if constexpr (kHighBits > 0) high.store(place, place.sections.high, inside ? ~0u : place.sections.end);
   }
 
   __device__ __forceinline__ void load(const GroupPlace& place) {

@@ -28,19 +28,19 @@ struct PackedLayout {
   qcclScale_t scale;
 };
 
-QCCL_HD FrameSections sectionsOf(std::size_t elemsInFrame, const PackedFormat& format) {
+QCCL_HD constexpr FrameSections sectionsOf(std::size_t elemsInFrame, const PackedFormat& format) {
   const std::size_t low = frameScaleBytes(elemsInFrame, format);
   const std::size_t high = low + planeBytes(elemsInFrame, lowPlaneBits(format.codec));
   return {static_cast<std::uint32_t>(low), static_cast<std::uint32_t>(high), static_cast<std::uint32_t>(frameBytes(elemsInFrame, format))};
 }
 
-QCCL_HD std::uint32_t log2Of(std::size_t powerOfTwo) {
+QCCL_HD constexpr std::uint32_t log2Of(std::size_t powerOfTwo) {
   std::uint32_t result = 0;
   while (powerOfTwo >> result > 1) ++result;
   return result;
 }
 
-QCCL_HD PackedLayout layoutOf(std::size_t elems, const PackedFormat& format) {
+QCCL_HD constexpr PackedLayout layoutOf(std::size_t elems, const PackedFormat& format) {
   const std::size_t perFrame = frameElems(format.blockElems);
   return {elems,
           elems / perFrame,
@@ -54,6 +54,6 @@ QCCL_HD PackedLayout layoutOf(std::size_t elems, const PackedFormat& format) {
 }
 
 // Bytes of the buffer.
-QCCL_HD std::uint64_t bytesOf(const PackedLayout& layout) { return layout.wholeFrames * layout.whole.end + layout.last.end; }
+QCCL_HD constexpr std::uint64_t bytesOf(const PackedLayout& layout) { return layout.wholeFrames * layout.whole.end + layout.last.end; }
 
 }  // namespace qccl::quant::cuda
