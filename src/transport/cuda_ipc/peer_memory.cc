@@ -100,7 +100,7 @@ void requireAccess(int device, const PeerOffer& peer, int rank) {
 
 }  // namespace
 
-PeerMemory::PeerMemory(Control& control, const std::vector<int>& hosts, int device, std::size_t bytes, std::size_t zeroedBytes,
+PeerMemory::PeerMemory(Control& control, const std::vector<int>& hosts, int device, std::size_t bytes, const std::vector<MemoryFill>& fills,
                        Deadline deadline)
     : device_(device) {
   if (std::set<int>(hosts.begin(), hosts.end()).size() > 1) {
@@ -113,7 +113,11 @@ PeerMemory::PeerMemory(Control& control, const std::vector<int>& hosts, int devi
     QCCL_CUDA_CHECK(cudaMalloc(&memory, bytes));
     own_ = static_cast<unsigned char*>(memory);
     device::cuda::Stream stream;
-    QCCL_CUDA_CHECK(cudaMemsetAsync(own_, 0, zeroedBytes, stream.handle()));
+    std::size_t filled = 0;
+    for (const MemoryFill& fill : fills) {
+      QCCL_CUDA_CHECK(cudaMemsetAsync(own_ + filled, fill.value, fill.bytes, stream.handle()));
+      filled += fill.bytes;
+    }
     stream.synchronize();
     mine = offerOf(own_, device);
   });
