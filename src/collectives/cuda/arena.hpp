@@ -15,7 +15,7 @@
 namespace qccl::collectives::cuda {
 
 inline constexpr std::uint32_t kMaxRanks = 32;  // of one communicator on GPUs
-inline constexpr std::uint32_t kMaxThreadBlocks = 1024;
+inline constexpr std::uint32_t kMaxThreadBlocks = 512;
 inline constexpr std::uint32_t kRegionBytes = 32 << 10;             // for messages; a thread block uses one or several
 inline constexpr std::uint32_t kMaxRing = 4;                        // tiles on their way to a thread block at a time
 inline constexpr std::uint32_t kMaxReceived = 2 * (kMaxRanks - 1);  // messages of one tile that a rank receives
@@ -29,26 +29,45 @@ struct alignas(16) CallHeader {
 };
 static_assert(sizeof(CallHeader) == 112);
 
+// The fingerprint of a rank's call, in words that carry their flag (flagged_line.cuh): in slot (call number) % 2 of each.
+struct alignas(16) FingerprintLine {
+  std::uint32_t words[4];
+};
+
 // A thread block's flags and acknowledgements.
 struct alignas(128) BlockFlags {
   std::uint32_t ready[kMaxRing][kMaxReceived];  // 1 + number of the tile whose message lies there
   std::uint32_t read[kMaxRanks];                // by rank: how many tiles of ours it is done with
   std::uint32_t tiles;                          // own: how many tiles this thread block has done in all calls
+  std::uint32_t turns;                          // own: how many tiles each of its warps has, of calls of oneshot_kernel.cuh
 };
 
 // Zero at first.
 struct ArenaHead {
   BlockFlags blocks[kMaxThreadBlocks];
   CallHeader headers[2][kMaxRanks];
+  FingerprintLine fingerprints[2][kMaxRanks];
   // Own:
   std::uint32_t calls;           // that have ended
   std::uint32_t finishedBlocks;  // of the call that runs
   std::uint32_t regionsABlock;   // of the last call
   std::uint32_t stopped;         // 1 once a thread block has given up
+  std::uint32_t flaggedCalls;    // of flagged_kernel.cu that have ended
 };
 
 inline constexpr std::size_t kArenaHeadBytes = (sizeof(ArenaHead) + 255) / 256 * 256;
-inline constexpr std::size_t kArenaBytes = kArenaHeadBytes + std::size_t{kMaxThreadBlocks} * kRegionBytes;
+
+// For flagged_kernel.cu: twice, used in turn, a part for every sending rank. Zero at first.
+inline constexpr std::size_t kFlaggedLinesBytes = std::size_t{2} << 20;
+
+// For oneshot_kernel.cuh: every byte is kAbsent at first, and whenever no message lies there.
+inline constexpr std::size_t kWarpSlotsBytes = std::size_t{36} << 20;
+inline constexpr unsigned char kAbsent = 0x80;
+
+inline constexpr std::size_t kFlaggedLinesOffset = kArenaHeadBytes;
+inline constexpr std::size_t kWarpSlotsOffset = kFlaggedLinesOffset + 2 * kFlaggedLinesBytes;
+inline constexpr std::size_t kRegionsOffset = kWarpSlotsOffset + kWarpSlotsBytes;
+inline constexpr std::size_t kArenaBytes = kRegionsOffset + std::size_t{kMaxThreadBlocks} * kRegionBytes;
 
 // What the kernel tells the host when it gives up: page-locked host memory that the device writes.
 struct FailureRecord {

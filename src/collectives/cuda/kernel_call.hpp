@@ -15,6 +15,14 @@ namespace qccl::collectives::cuda {
 inline constexpr int kMaxSteps = 256;
 inline constexpr unsigned kScheduleThreads = 256;  // of a thread block
 
+// Of oneshot_kernel.cuh: a warp's tile, and how many of its messages have place at a time.
+inline constexpr std::uint32_t kOneshotTileElems = 1024;
+inline constexpr std::uint32_t kOneshotSlots = 8;
+inline constexpr std::uint32_t kOneshotSlotBytes = kOneshotTileElems + 128;
+inline constexpr std::uint32_t kOneshotMaxWarps = 31;
+inline constexpr std::uint32_t kOneshotThreads = (kOneshotMaxWarps + 1) * 32;  // and one for what ranks tell one another beside
+inline constexpr std::uint32_t kOneshotMaxBlockElems = kOneshotTileElems;
+
 // A step of a schedule (schedule.hpp) for one rank's kernel. A slot that the rank fills itself is in shared memory, one that a peer fills
 // in its arena.
 struct DeviceStep {
@@ -29,53 +37,84 @@ struct DeviceStep {
 // Chunks are equally many blocks or one more, and the last one may end in a shorter one.
 inline constexpr int kMaxTails = 3;
 
-struct KernelCall {
+// What every kernel is told.
+struct DeviceCall {
   unsigned char* arenas[kMaxRanks];  // by rank
   HostWords* host;
   quant::EncodeCounts* counts;
   const unsigned char* input;
   unsigned char* output;
-  std::uint64_t inputFirstElem;   // element of the message at which the input buffer begins
-  std::uint64_t outputFirstElem;  // and the output buffer
-  std::uint32_t tiles;
   std::uint64_t fingerprint;
   Announcement announcement;
   std::uint64_t timeoutNs;
+  std::uint64_t seed;
+  std::uint32_t rank;
+  std::uint32_t ranks;
+  std::uint32_t regionsABlock;
+  bool divide;
+};
+
+// Of schedule_kernel.cuh.
+struct ScheduleCall : DeviceCall {
+  std::uint64_t inputFirstElem;   // element of the message at which the input buffer begins
+  std::uint64_t outputFirstElem;  // and the output buffer
+  std::uint32_t tiles;
 
   // Unless exact: how messages are laid out, of a whole tile and of what is left of each chunk for its last tile.
   quant::cuda::PackedLayout layout;
   quant::cuda::PackedLayout tails[kMaxTails];
   std::uint8_t tailOf[kMaxRanks];  // by chunk
-  std::uint64_t seed;
 
-  std::uint32_t rank;
-  std::uint32_t ranks;
-  std::uint32_t regionsABlock;
   std::uint32_t slotBytes;      // of a message
   std::uint32_t receivedSlots;  // of a tile; every rank lays out as many
   std::uint32_t ring;
   std::uint32_t lookahead;  // 1: a tile's first steps run before the last ones of the tile before
   std::uint32_t senders;    // bit mask of ranks whose messages are read
   std::uint32_t receivers;  // and of those that messages are sent to
-  bool divide;
 
   std::uint32_t steps;
   std::uint32_t firstWait;  // the first step that is not encodeInput or send
   DeviceStep step[kMaxSteps];
   Chunk chunks[kMaxRanks];
 };
-static_assert(sizeof(KernelCall) <= 4096);  // what every driver takes
+static_assert(sizeof(ScheduleCall) <= 4096);  // what every driver takes
+
+// Of oneshot_kernel.cuh.
+struct OneshotCall : DeviceCall {
+  std::uint64_t elems;
+  std::uint32_t tiles;
+  std::uint32_t warps;  // of a thread block that have tiles: the same in all calls of a communicator, or slots would change owners
+  std::uint32_t blockShift;
+  qcclScale_t scale;
+  bool aligned;  // both buffers, to 16 bytes
+};
+
+// Of flagged_kernel.cu.
+struct FlaggedCall : DeviceCall {
+  std::uint64_t elems;
+  std::uint32_t linesARank;  // of 16 bytes: place for them in the arena, for each sending rank
+};
 
 // Shared memory of a thread block: two buffers for a message of a tile's first steps, one for the others.
 inline constexpr std::uint32_t kSharedBuffers = 3;
 
 // For one data type, nearest or stochastic.
-struct ScheduleKernel {
+struct CallKernel {
   const void* function;
   std::uint32_t tileElems;
+  std::uint32_t threads;  // of a thread block
 };
 
-// The kernel for a codec (or none) and a type among float32, bfloat16, float16; function nullptr for others.
-ScheduleKernel scheduleKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic);
+// Of a codec, for one data type: nearest, stochastic.
+struct CodecKernels {
+  CallKernel schedule[2];
+  CallKernel oneshot[2];    // of codecs of a byte
+  CallKernel usualOneshot;  // between two ranks, nearest, scales in FP32 of 256 values each
+};
+
+// The kernels for a codec (or none) and a type among float32, bfloat16, float16; function nullptr for others.
+CallKernel scheduleKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic);
+CallKernel oneshotKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic, bool usual);
+CallKernel flaggedKernel(qcclDataType_t dtype);
 
 }  // namespace qccl::collectives::cuda

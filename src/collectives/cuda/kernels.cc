@@ -2,42 +2,59 @@
 
 namespace qccl::collectives::cuda {
 
-// One source file each (schedule_<name>.cu).
-ScheduleKernel scheduleExact(int type, bool stochastic);
-ScheduleKernel scheduleInt8(int type, bool stochastic);
-ScheduleKernel scheduleInt6(int type, bool stochastic);
-ScheduleKernel scheduleInt5(int type, bool stochastic);
-ScheduleKernel scheduleInt4(int type, bool stochastic);
-ScheduleKernel scheduleFp8E4m3(int type, bool stochastic);
-ScheduleKernel scheduleFp8E5m2(int type, bool stochastic);
-ScheduleKernel scheduleFp4E2m1(int type, bool stochastic);
-ScheduleKernel scheduleBf16(int type, bool stochastic);
+// One source file each (kernels_<name>.cu).
+CallKernel kernelsExact(int type);
+CodecKernels kernelsInt8(int type);
+CodecKernels kernelsInt6(int type);
+CodecKernels kernelsInt5(int type);
+CodecKernels kernelsInt4(int type);
+CodecKernels kernelsFp8E4m3(int type);
+CodecKernels kernelsFp8E5m2(int type);
+CodecKernels kernelsFp4E2m1(int type);
+CodecKernels kernelsBf16(int type);
 
-ScheduleKernel scheduleKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic) {
-  if (dtype != qcclFloat32 && dtype != qcclBfloat16 && dtype != qcclFloat16) return {};
-  const int type = dtype == qcclFloat32 ? 0 : dtype == qcclBfloat16 ? 1 : 2;
+namespace {
+
+CodecKernels kernelsOf(qcclCodec_t codec, int type) {
   switch (codec) {
     case qcclCodecNone:
-      return scheduleExact(type, stochastic);
+      return {{kernelsExact(type), kernelsExact(type)}, {}, {}};
     case qcclCodecInt8:
-      return scheduleInt8(type, stochastic);
+      return kernelsInt8(type);
     case qcclCodecInt6:
-      return scheduleInt6(type, stochastic);
+      return kernelsInt6(type);
     case qcclCodecInt5:
-      return scheduleInt5(type, stochastic);
+      return kernelsInt5(type);
     case qcclCodecInt4:
-      return scheduleInt4(type, stochastic);
+      return kernelsInt4(type);
     case qcclCodecFp8E4m3:
-      return scheduleFp8E4m3(type, stochastic);
+      return kernelsFp8E4m3(type);
     case qcclCodecFp8E5m2:
-      return scheduleFp8E5m2(type, stochastic);
+      return kernelsFp8E5m2(type);
     case qcclCodecFp4E2m1:
-      return scheduleFp4E2m1(type, stochastic);
+      return kernelsFp4E2m1(type);
     case qcclCodecBf16:
-      return scheduleBf16(type, stochastic);
+      return kernelsBf16(type);
     default:
       return {};
   }
+}
+
+// Of the types that are summed in FP32; -1 for others.
+int typeIndex(qcclDataType_t dtype) { return dtype == qcclFloat32 ? 0 : dtype == qcclBfloat16 ? 1 : dtype == qcclFloat16 ? 2 : -1; }
+
+}  // namespace
+
+CallKernel scheduleKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic) {
+  const int type = typeIndex(dtype);
+  return type < 0 ? CallKernel{} : kernelsOf(codec, type).schedule[stochastic ? 1 : 0];
+}
+
+CallKernel oneshotKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic, bool usual) {
+  const int type = typeIndex(dtype);
+  if (type < 0) return {};
+  const CodecKernels kernels = kernelsOf(codec, type);
+  return usual ? kernels.usualOneshot : kernels.oneshot[stochastic ? 1 : 0];
 }
 
 }  // namespace qccl::collectives::cuda

@@ -10,7 +10,7 @@
 // another.
 #pragma once
 
-#include "collectives/cuda/wait.cuh"
+#include "collectives/cuda/call_frame.cuh"
 #include "collectives/cuda/wire.cuh"
 #include "quant/noise.hpp"
 
@@ -22,11 +22,12 @@ static_assert(kThreads == kScheduleThreads);
 template <typename Wire, typename T, bool kStochastic>
 class BlockRun {
  public:
-  __device__ __forceinline__ BlockRun(const KernelCall& call, unsigned char* shared)
+  __device__ __forceinline__ BlockRun(const ScheduleCall& call, unsigned char* shared)
       : call_(call), own_(headOf(call.arenas[call.rank])), shared_(shared), firstTile_(flags(call.rank).tiles), number_(own_.calls) {}
 
   __device__ __forceinline__ void run() {
-    if (!enter()) return;
+    if (!settle<BlockTeam>(call_)) return;
+    if (blockIdx.x == 0) postHeaders<BlockTeam>(call_, number_);
     const std::uint32_t tiles = blockIdx.x < call_.tiles ? (call_.tiles - blockIdx.x - 1) / gridDim.x + 1 : 0;
     bool checked = blockIdx.x != 0;
     for (std::uint32_t i = 0; i < tiles + call_.lookahead; ++i) {
@@ -34,72 +35,23 @@ class BlockRun {
         if (!waitForCredit(i)) return;
         if (!runSteps<true>(0, call_.firstWait, i)) return;
       }
-      if (!checked && !checkHeaders()) return;
+      if (!checked && !checkHeaders<BlockTeam>(call_, number_)) return;
       checked = true;
       if (i < call_.lookahead) continue;
       const std::uint32_t tile = i - call_.lookahead;
       if (!runSteps<false>(call_.firstWait, call_.steps, tile)) return;
       acknowledge(tile, tile + 1 == tiles);
     }
-    if (!checked && !checkHeaders()) return;
-    leave(tiles);
+    if (!checked && !checkHeaders<BlockTeam>(call_, number_)) return;
+    finish(tiles);
   }
 
  private:
   __device__ __forceinline__ BlockFlags& flags(std::uint32_t rank) const { return headOf(call_.arenas[rank]).blocks[blockIdx.x]; }
 
-  // True on all threads if it is on all.
-  static __device__ __forceinline__ bool all(bool good) { return __syncthreads_and(good ? 1 : 0) != 0; }
+  static __device__ __forceinline__ bool all(bool good) { return BlockTeam::all(good); }
 
   static __device__ __forceinline__ bool has(std::uint32_t mask, std::uint32_t rank) { return rank < kMaxRanks && (mask >> rank & 1) != 0; }
-
-  // Thread block 0 tells every rank what is called here.
-  __device__ __forceinline__ bool enter() {
-    // Memory is shared out to thread blocks in another way than in the call before: that must have ended on all ranks, as a whole.
-    bool good = true;
-    if (own_.regionsABlock != call_.regionsABlock) {
-      for (std::uint32_t i = threadIdx.x; i < kMaxThreadBlocks * call_.ranks && good; i += kThreads) {
-        const std::uint32_t peer = i % call_.ranks;
-        const BlockFlags& block = own_.blocks[i / call_.ranks];
-        if (peer != call_.rank) good = waitUntil(call_, &block.read[peer], block.tiles, peer);
-      }
-      if (!all(good)) return false;
-    }
-    if (blockIdx.x != 0) return true;
-    constexpr std::uint32_t kWords = offsetof(CallHeader, number) / 4;
-    for (std::uint32_t i = threadIdx.x; i < kWords * call_.ranks; i += kThreads) {
-      const std::uint32_t peer = i / kWords;
-      if (peer != call_.rank) reinterpret_cast<std::uint32_t*>(&headerAt(peer, call_.rank))[i % kWords] = headerWord(i % kWords);
-    }
-    __syncthreads();
-    if (threadIdx.x < call_.ranks && threadIdx.x != call_.rank) storeRelease(&headerAt(threadIdx.x, call_.rank).number, number_ + 1);
-    return true;
-  }
-
-  __device__ __forceinline__ CallHeader& headerAt(std::uint32_t rank, std::uint32_t from) const {
-    return headOf(call_.arenas[rank]).headers[number_ % 2][from];
-  }
-
-  __device__ __forceinline__ std::uint32_t headerWord(std::uint32_t i) const {
-    constexpr std::uint32_t kFingerprintWords = offsetof(CallHeader, announcement) / 4;
-    if (i < kFingerprintWords) return static_cast<std::uint32_t>(call_.fingerprint >> (32 * i));
-    return reinterpret_cast<const std::uint32_t*>(&call_.announcement)[i - kFingerprintWords];
-  }
-
-  // That all ranks have made the same call.
-  __device__ __forceinline__ bool checkHeaders() {
-    bool good = true;
-    const std::uint32_t peer = threadIdx.x;
-    if (peer < call_.ranks && peer != call_.rank) {
-      const CallHeader& header = headerAt(call_.rank, peer);
-      good = waitUntil(call_, &header.number, number_ + 1, peer);
-      if (good && header.fingerprint != call_.fingerprint) {
-        giveUp(call_, FailureRecord::mismatch, peer, &header.announcement);
-        good = false;
-      }
-    }
-    return all(good);
-  }
 
   // Until the peers are done with what this tile's messages will overwrite. Also a barrier.
   __device__ __forceinline__ bool waitForCredit(std::uint32_t i) {
@@ -115,16 +67,11 @@ class BlockRun {
     if (told) storeRelease(&flags(peer).read[call_.rank], firstTile_ + i + 1);
   }
 
-  // The last thread block counts the call.
-  __device__ __forceinline__ void leave(std::uint32_t tiles) {
+  __device__ __forceinline__ void finish(std::uint32_t tiles) {
     if (threadIdx.x != 0) return;
     if (tiles > 0) flags(call_.rank).tiles = firstTile_ + tiles;
     if (kCounts && encodedBlocks_ > 0) quant::cuda::addCount(call_.counts->blocks, encodedBlocks_);
-    __threadfence();
-    if (atomicAdd(&own_.finishedBlocks, 1u) + 1 != gridDim.x) return;
-    own_.finishedBlocks = 0;
-    own_.regionsABlock = call_.regionsABlock;
-    own_.calls = number_ + 1;
+    if (leave(call_, number_)) own_.regionsABlock = call_.regionsABlock;
   }
 
   // The part of a chunk that is in this thread block's i-th tile.
@@ -139,7 +86,7 @@ class BlockRun {
   __device__ __forceinline__ unsigned char* receivedAt(std::uint32_t rank, std::uint32_t i, std::uint32_t slot) const {
     const std::size_t region = std::size_t{blockIdx.x} * call_.regionsABlock * kRegionBytes;
     const std::uint32_t inRing = (firstTile_ + i) % call_.ring * call_.receivedSlots + slot;
-    return call_.arenas[rank] + kArenaHeadBytes + region + std::size_t{inRing} * call_.slotBytes;
+    return call_.arenas[rank] + kRegionsOffset + region + std::size_t{inRing} * call_.slotBytes;
   }
 
   // Where a message lies that this rank makes itself, in the first steps or in the others.
@@ -158,7 +105,7 @@ class BlockRun {
       const DeviceStep step = call_.step[s];
       if constexpr (!kFirst) {
         if (step.kind == StepKind::divide) {
-          if (call_.divide && sumElems > 0) divideSum(sum);
+          if (call_.divide && sumElems > 0) divideSum(sum, call_.ranks);
           continue;
         }
       }
@@ -167,7 +114,8 @@ class BlockRun {
       if (step.kind == StepKind::loadInput || step.kind == StepKind::loadSlot) sumElems = elems;
       if (elems == 0) continue;
       const Part<T> part(elems, blockShift(), 0);
-      const MessagePlace at = {chunk.firstElem, elems, layoutFor(elems, step.chunk)};
+      const PackedLayout layout = layoutFor(elems, step.chunk);  // a copy, for registers
+      const MessagePlace at = {chunk.firstElem, elems, layout};
       if (step.kind == StepKind::encodeInput) {
         if (!kFirst) __syncthreads();  // what was made before may still be read
         ownIsFirst = kFirst;
@@ -246,19 +194,6 @@ class BlockRun {
     return &flags(rank).ready[(firstTile_ + i) % call_.ring][slot];
   }
 
-  __device__ __forceinline__ void divideSum(Sum<T>& sum) const {
-    const auto by = static_cast<float>(call_.ranks);
-#pragma unroll
-    for (std::uint32_t row = 0; row < kRows; ++row) {
-#pragma unroll
-      for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) {
-        float& value = sum.rows[row].values[i];
-        const float quotient = value / by;
-        value = quant::cuda::isNan(quotient) ? quant::cuda::nanOf(value, 0.0f, 0.0f) : quotient;
-      }
-    }
-  }
-
   __device__ __forceinline__ std::uint32_t blockShift() const { return Wire::kExact ? 8 : call_.layout.blockShift; }
 
   __device__ __forceinline__ std::uint64_t noiseKey(std::uint32_t step) const {
@@ -278,7 +213,7 @@ class BlockRun {
 
   static constexpr bool kCounts = !Wire::kExact;
 
-  const KernelCall& call_;
+  const ScheduleCall& call_;
   ArenaHead& own_;
   unsigned char* const shared_;
   const std::uint32_t firstTile_;  // of this thread block, counted over all calls
@@ -287,33 +222,14 @@ class BlockRun {
 };
 
 template <typename Wire, typename T, bool kStochastic>
-__global__ void __launch_bounds__(kThreads, 2) scheduleKernel(const __grid_constant__ KernelCall call) {
+__global__ void __launch_bounds__(kThreads, 2) scheduleKernel(const __grid_constant__ ScheduleCall call) {
   extern __shared__ uint4 sharedMessages[];
   BlockRun<Wire, T, kStochastic>(call, reinterpret_cast<unsigned char*>(sharedMessages)).run();
 }
 
 template <typename Wire, typename T, bool kStochastic>
-ScheduleKernel scheduleKernelOf() {
-  return {reinterpret_cast<const void*>(scheduleKernel<Wire, T, kStochastic>), quant::cuda::kTileElems<T>};
+CallKernel scheduleKernelOf() {
+  return {reinterpret_cast<const void*>(scheduleKernel<Wire, T, kStochastic>), quant::cuda::kTileElems<T>, kThreads};
 }
 
 }  // namespace qccl::collectives::cuda
-
-// The kernels of a codec, for kernels.cc: by type (float32, bfloat16, float16), nearest and stochastic.
-#define QCCL_SCHEDULE_KERNELS(name, ...)                                                  \
-  namespace qccl::collectives::cuda {                                                     \
-  ScheduleKernel name(int type, bool stochastic);                                         \
-  ScheduleKernel name(int type, bool stochastic) {                                        \
-    using namespace quant; /* NOLINT(google-build-using-namespace) */                     \
-    using quant::cuda::ScaledCodec;                                                       \
-    using quant::cuda::Bf16Codec;                                                         \
-    if (stochastic) {                                                                     \
-      if (type == 0) return scheduleKernelOf<CodedWire<__VA_ARGS__, F32>, F32, true>();   \
-      if (type == 1) return scheduleKernelOf<CodedWire<__VA_ARGS__, Bf16>, Bf16, true>(); \
-      return scheduleKernelOf<CodedWire<__VA_ARGS__, F16>, F16, true>();                  \
-    }                                                                                     \
-    if (type == 0) return scheduleKernelOf<CodedWire<__VA_ARGS__, F32>, F32, false>();    \
-    if (type == 1) return scheduleKernelOf<CodedWire<__VA_ARGS__, Bf16>, Bf16, false>();  \
-    return scheduleKernelOf<CodedWire<__VA_ARGS__, F16>, F16, false>();                   \
-  }                                                                                       \
-  }

@@ -18,6 +18,11 @@ __device__ __forceinline__ void storeRelease(std::uint32_t* word, std::uint32_t 
   asm volatile("st.release.sys.global.u32 [%0], %1;" : : "l"(word), "r"(value) : "memory");
 }
 
+// After a fence (__threadfence_system) that orders what came before.
+__device__ __forceinline__ void storeRelaxed(std::uint32_t* word, std::uint32_t value) {
+  asm volatile("st.relaxed.sys.global.u32 [%0], %1;" : : "l"(word), "r"(value) : "memory");
+}
+
 __device__ __forceinline__ std::uint64_t nanoseconds() {
   std::uint64_t time;
   asm volatile("mov.u64 %0, %globaltimer;" : "=l"(time));
@@ -32,7 +37,7 @@ __device__ __forceinline__ bool isReached(std::uint32_t value, std::uint32_t awa
 __device__ __forceinline__ ArenaHead& headOf(unsigned char* arena) { return *reinterpret_cast<ArenaHead*>(arena); }
 
 // The first thread that gives up stops the others of this rank and tells the host why.
-static __device__ __noinline__ void giveUp(const KernelCall& call, FailureRecord::Kind kind, std::uint32_t peer,
+static __device__ __noinline__ void giveUp(const DeviceCall& call, FailureRecord::Kind kind, std::uint32_t peer,
                                            const Announcement* theirs) {
   ArenaHead& own = headOf(call.arenas[call.rank]);
   if (atomicExch(&own.stopped, 1u) != 0) return;
@@ -45,8 +50,9 @@ static __device__ __noinline__ void giveUp(const KernelCall& call, FailureRecord
   *static_cast<volatile std::uint32_t*>(&failure.kind) = kind;
 }
 
-static __device__ __noinline__ bool spinUntil(const KernelCall& call, const std::uint32_t* word, std::uint32_t awaited,
-                                              std::uint32_t peer) {
+// Until isReady(); false if the call has failed. `peer` is who is waited for.
+template <typename IsReady>
+__device__ __forceinline__ bool spinUntil(const DeviceCall& call, std::uint32_t peer, IsReady isReady) {
   // Between looks at the abort words, which lie in the host's memory, and at the clock.
   constexpr std::uint32_t kSpins = 256;
   const volatile std::uint32_t* stopped = &headOf(call.arenas[call.rank]).stopped;
@@ -54,7 +60,7 @@ static __device__ __noinline__ bool spinUntil(const KernelCall& call, const std:
   const std::uint64_t start = nanoseconds();
   while (true) {
     for (std::uint32_t spin = 0; spin < kSpins; ++spin) {
-      if (isReached(loadAcquire(word), awaited)) return true;
+      if (isReady()) return true;
     }
     if (*stopped != 0 || *aborted != 0) return false;
     if (nanoseconds() - start > call.timeoutNs) {
@@ -64,9 +70,35 @@ static __device__ __noinline__ bool spinUntil(const KernelCall& call, const std:
   }
 }
 
+// The same for all lanes of a warp: until isReady() on each of them. They leave together.
+template <typename IsReady>
+__device__ __forceinline__ bool warpSpinUntil(const DeviceCall& call, std::uint32_t peer, IsReady isReady) {
+  constexpr std::uint32_t kAll = 0xffffffffu;
+  constexpr std::uint32_t kSpins = 64;
+  if (__all_sync(kAll, isReady())) return true;
+  const volatile std::uint32_t* stopped = &headOf(call.arenas[call.rank]).stopped;
+  const volatile std::uint32_t* aborted = &call.host->abort;
+  const std::uint64_t start = nanoseconds();
+  while (true) {
+    for (std::uint32_t spin = 0; spin < kSpins; ++spin) {
+      if (__all_sync(kAll, isReady())) return true;
+    }
+    const bool late = nanoseconds() - start > call.timeoutNs;
+    if (__any_sync(kAll, *stopped != 0 || *aborted != 0)) return false;
+    if (!__any_sync(kAll, late)) continue;
+    if (threadIdx.x % 32 == 0) giveUp(call, FailureRecord::timeout, peer, nullptr);
+    return false;
+  }
+}
+
+static __device__ __noinline__ bool spinUntilReached(const DeviceCall& call, const std::uint32_t* word, std::uint32_t awaited,
+                                                     std::uint32_t peer) {
+  return spinUntil(call, peer, [&] { return isReached(loadAcquire(word), awaited); });
+}
+
 // For one thread; false if the call has failed.
-__device__ __forceinline__ bool waitUntil(const KernelCall& call, const std::uint32_t* word, std::uint32_t awaited, std::uint32_t peer) {
-  return isReached(loadAcquire(word), awaited) || spinUntil(call, word, awaited, peer);
+__device__ __forceinline__ bool waitUntil(const DeviceCall& call, const std::uint32_t* word, std::uint32_t awaited, std::uint32_t peer) {
+  return isReached(loadAcquire(word), awaited) || spinUntilReached(call, word, awaited, peer);
 }
 
 }  // namespace qccl::collectives::cuda

@@ -23,6 +23,7 @@ using quant::cuda::RawGroup;
 template <typename T>
 struct Sum {
   quant::cuda::SummedValues<kGroupElems<T>> rows[kRows];
+  bool neverNan = false;  // known of all of this thread's values
 };
 
 // The host's bits of a sum of two.
@@ -31,15 +32,32 @@ __device__ __forceinline__ float addLikeHost(float a, float b) {
   return quant::cuda::isNan(sum) ? quant::cuda::nanOf(a, b, 0.0f) : sum;
 }
 
+// sum / ranks with the host's bits. Dividing by a power of two is multiplying by its inverse.
+__device__ __forceinline__ float divideLikeHost(float sum, std::uint32_t ranks) {
+  const auto by = static_cast<float>(ranks);
+  const float quotient = (ranks & (ranks - 1)) == 0 ? sum * (1.0f / by) : sum / by;
+  return quant::cuda::isNan(quotient) ? quant::cuda::nanOf(sum, 0.0f, 0.0f) : quotient;
+}
+
+template <typename T>
+__device__ __forceinline__ void divideSum(Sum<T>& sum, std::uint32_t ranks) {
+#pragma unroll
+  for (std::uint32_t row = 0; row < kRows; ++row) {
+#pragma unroll
+    for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) sum.rows[row].values[i] = divideLikeHost(sum.rows[row].values[i], ranks);
+  }
+}
+
 // What the parts of a message share.
 struct MessagePlace {
   std::uint64_t firstElem;  // number of its first value among those of the call
   std::uint32_t elems;
-  PackedLayout layout;  // of codes
+  const PackedLayout& layout;  // of codes
 };
 
 template <typename T>
 __device__ __forceinline__ void widen(const RawGroup (&raw)[kRows], Sum<T>& sum) {
+  sum.neverNan = false;
 #pragma unroll
   for (std::uint32_t row = 0; row < kRows; ++row) {
 #pragma unroll
@@ -49,6 +67,7 @@ __device__ __forceinline__ void widen(const RawGroup (&raw)[kRows], Sum<T>& sum)
 
 template <typename T>
 __device__ __forceinline__ void addWidened(const RawGroup (&raw)[kRows], Sum<T>& sum) {
+  sum.neverNan = false;
 #pragma unroll
   for (std::uint32_t row = 0; row < kRows; ++row) {
 #pragma unroll
@@ -59,6 +78,11 @@ __device__ __forceinline__ void addWidened(const RawGroup (&raw)[kRows], Sum<T>&
 
 template <typename T>
 __device__ __forceinline__ void narrow(const Sum<T>& sum, RawGroup (&raw)[kRows]) {
+  if (sum.neverNan) {
+#pragma unroll
+    for (std::uint32_t row = 0; row < kRows; ++row) raw[row] = quant::cuda::narrowAnyNan<T>(sum.rows[row].values);
+    return;
+  }
 #pragma unroll
   for (std::uint32_t row = 0; row < kRows; ++row) {
 #pragma unroll
@@ -98,15 +122,31 @@ struct CodedWire {
   static __device__ __forceinline__ void take(const Part<T>& part, const unsigned char* message, const MessagePlace& at, Sum<T>& sum) {
     Codes codes[kRows] = {};
     const typename Codec::Decoder decoder = load(part, message, at, codes);
+    // The same for all values of a block, and no finite sum of finite values is NaN.
+    sum.neverNan = decoder.neverNan() && (!kAdd || sum.neverNan);
+    if (sum.neverNan) {
+#pragma unroll
+      for (std::uint32_t row = 0; row < kRows; ++row) {
+#pragma unroll
+        for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) {
+          float& value = sum.rows[row].values[i];
+          value = kAdd ? decoder.addAnyNan(value, codes[row].code(i)) : decoder.decodeNumber(codes[row].code(i));
+        }
+      }
+    } else {
+#pragma unroll
+      for (std::uint32_t row = 0; row < kRows; ++row) {
+#pragma unroll
+        for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) {
+          float& value = sum.rows[row].values[i];
+          value = kAdd ? decoder.add(value, codes[row].code(i)) : decoder.decode(codes[row].code(i));
+        }
+      }
+    }
+    if (part.tileElems == quant::cuda::kTileElems<T>) return;
+    // Behind the end there are no codes, and what is there must not count as a block's largest value.
 #pragma unroll
     for (std::uint32_t row = 0; row < kRows; ++row) {
-#pragma unroll
-      for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) {
-        float& value = sum.rows[row].values[i];
-        value = kAdd ? decoder.add(value, codes[row].code(i)) : decoder.decode(codes[row].code(i));
-      }
-      // Behind the end there are no codes, and what is there must not count as a block's largest value.
-      if (part.count(row) == kGroupElems<T>) continue;
 #pragma unroll
       for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) {
         if (i >= part.count(row)) sum.rows[row].values[i] = 0.0f;
