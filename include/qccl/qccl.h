@@ -9,8 +9,8 @@
  *    that says what was wrong and what to do; output arguments are left unchanged unless said otherwise.
  *  - Buffers belong to the caller and need only the alignment of their element type. The buffers of a call are all host memory, or all
  *    memory of one GPU.
- *  - Calls on host memory block: `stream` must be NULL, and a call that is not inside a group has finished with its buffers when it returns,
- *    also when it returns an error.
+ *  - Calls on host memory block: `stream` must be NULL, and a call that is not inside a group has finished with its buffers when it
+ * returns, also when it returns an error.
  *  - Calls on GPU memory are ordered on `stream` (a cudaStream_t; NULL: the default stream), return at once and can be captured in CUDA
  *    graphs. A failure while they run is the communicator's: see qcclCommGetAsyncError. docs/gpu.md says which calls there are.
  *  - A communicator may be used by one thread at a time, and all its ranks must make the same calls in the same order. Different
@@ -123,7 +123,8 @@ typedef enum {
   qcclAlgoRing = 3,
   qcclAlgoTree = 4,
   qcclAlgoHier = 5,
-  qcclNumAlgos = 6
+  qcclAlgoNccl = 6, /* the real NCCL's own collective: exact, its bits, on GPU memory only */
+  qcclNumAlgos = 7
 } qcclAlgo_t;
 
 typedef enum {

@@ -20,15 +20,14 @@ qcclResult_t collective(Call call, const qcclQuantConfig_t* config, qcclComm_t h
 qcclResult_t pointToPoint(bool isSend, void* buffer, size_t count, qcclDataType_t dtype, int peer, qcclComm_t handle,
                           qcclStream_t stream) noexcept {
   return guardCall([&] {
-    requireNoStream(stream);
     const CommunicatorPtr comm = lookUp(handle);
     const std::size_t elemBytes = typeSize(dtype);
     if (elemBytes == 0)
       fail(qcclInvalidArgument, isSend ? "send" : "recv", ": data type ", static_cast<int>(dtype), " is unknown; see qcclDataType_t");
     if (count > (SIZE_MAX >> 1) / elemBytes)
       fail(qcclInvalidArgument, isSend ? "send" : "recv", ": a count of ", count, " elements does not fit into memory");
-    requireHostMemory(isSend ? "send" : "recv", buffer);
-    const collectives::PointToPoint operation{isSend, buffer, count * elemBytes, peer};
+    collectives::PointToPoint operation{isSend, buffer, count * elemBytes, peer};
+    placeExchange(&operation, stream);
     comm->checkPointToPoint(operation);
     submit(comm, operation);
   });

@@ -14,7 +14,10 @@ inline void requireNoStream(qcclStream_t stream) {
 // in the same place.
 void placeCall(collectives::Call* call, qcclStream_t stream);
 
-// For what runs on host memory only. `what` begins the sentence: "send", "qcclQuantize".
+// The same for a send or receive.
+void placeExchange(collectives::PointToPoint* operation, qcclStream_t stream);
+
+// For what runs on host memory only. `what` begins the sentence: "qcclQuantize".
 void requireHostMemory(const char* what, const void* buffer);
 
 // guard, with refusals remembered by the group they happen in.

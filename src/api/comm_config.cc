@@ -69,6 +69,9 @@ CommConfig resolveConfig(const qcclConfig_t* userConfig) {
   options.executor.tileBytes = result.settings.tileBytes;
   options.executor.tilesInFlight = result.settings.tilesInFlight;
   options.threadBlocks = result.settings.threadBlocks;
+  options.gpuPath = result.settings.gpuPath;
+  options.ncclLibrary = result.settings.ncclLibrary;
+  options.ncclTileBytes = result.settings.ncclTileBytes;
   options.executor.timeout = std::chrono::milliseconds(result.settings.timeoutMs);
   return result;
 }

@@ -29,6 +29,17 @@ void placeCall(collectives::Call* call, qcclStream_t stream) {
   call->stream = static_cast<device::StreamHandle>(stream);
 }
 
+void placeExchange(collectives::PointToPoint* operation, qcclStream_t stream) {
+  device::PointerInfo place;
+  if (operation->buffer != nullptr) place = device::pointerInfo(operation->buffer);
+  if (place.kind == device::PointerKind::host) {
+    requireNoStream(stream);
+    return;
+  }
+  operation->device = place.device;
+  operation->stream = static_cast<device::StreamHandle>(stream);
+}
+
 void requireHostMemory(const char* what, const void* buffer) {
   if (buffer == nullptr || device::pointerInfo(buffer).kind == device::PointerKind::host) return;
   fail(qcclInvalidArgument, what, ": this version takes host memory only, and the buffer is GPU memory; copy it, or use NCCL");

@@ -61,6 +61,13 @@ const std::vector<AlgorithmRow>& algorithmTable() {
        size,
        [](int rank, const Ranks& ranks) { return hierSchedule(rank, ranks.size, ranks.ranksPerHost); },
        /*needsHosts=*/true},
+      // Not a schedule of ours. Its bytes are those of any algorithm that sends no more than it must, twoshot's for one.
+      {{qcclAlgoNccl, "nccl", "the real NCCL's own all-reduce, on GPU memory only", "2 (W-1)/W N", "0 (it is exact)",
+        "GPU memory, where nothing is gained by codes"},
+       two,
+       twoshotNoise,
+       size,
+       [](int rank, const Ranks& ranks) { return twoshotSchedule(rank, ranks.size); }},
   };
   return table;
 }

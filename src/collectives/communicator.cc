@@ -50,7 +50,9 @@ Communicator::Communicator(transport::Membership membership, CommunicatorOptions
       membership_(std::move(membership)),
       layout_(layoutOf(membership_.hosts)),
       sendNumbers_(static_cast<std::size_t>(size_)),
-      recvNumbers_(static_cast<std::size_t>(size_)) {
+      recvNumbers_(static_cast<std::size_t>(size_)),
+      deviceOptions_{options_.name,    options_.executor.timeout, options_.threadBlocks,
+                     options_.gpuPath, options_.ncclLibrary,      options_.ncclTileBytes} {
   QCCL_CHECK(size_ <= kMaxRanks && layout_.size == size_);
 }
 
@@ -75,9 +77,16 @@ Call Communicator::prepare(Call call, const qcclQuantConfig_t* config) const {
   if (call.count > 0 && writesOutput && call.output == nullptr) fail(qcclInvalidArgument, name, ": recvbuff is NULL; pass a host buffer");
 
   call.quant = chooseFor(call, config).quant;
+  if (call.quant.algorithm == qcclAlgoNccl) {
+    if (!call.onDevice()) fail(qcclInvalidArgument, name, ": algorithm nccl is for GPU memory; use another on host memory");
+    if (call.quant.codec != qcclCodecNone) {
+      fail(qcclInvalidArgument, name, ": algorithm nccl is exact and takes no codec; use codec none with it, or another algorithm with ",
+           enumName(qcclEnumCodec, call.quant.codec));
+    }
+  }
   if (call.onDevice()) {
     call.quant.inspectEvery = 0;  // nothing of the values comes to the host
-    requireDeviceCall(call);
+    requireDeviceCall(call, deviceOptions_);
   }
   return call;
 }
@@ -96,7 +105,7 @@ Call Communicator::prepareMapped(Call call, const qcclPrecisionRange_t* ranges, 
     if (!call.map->empty()) call.quant.codec = call.map->front().codec;
     call.map = nullptr;
   }
-  if (call.onDevice()) requireDeviceCall(call);
+  if (call.onDevice()) requireDeviceCall(call, deviceOptions_);
   return call;
 }
 
@@ -305,12 +314,14 @@ void Communicator::checkPointToPoint(const PointToPoint& operation) const {
     fail(qcclInvalidArgument, name, ": peer ", operation.peer, " is not a rank of this communicator; use 0 to ", size_ - 1);
   }
   if (operation.bytes > 0 && operation.buffer == nullptr) fail(qcclInvalidArgument, name, ": the buffer is NULL; pass a host buffer");
+  if (operation.onDevice() && size_ > 1) requireDeviceExchange(name, deviceOptions_);
 }
 
 void Communicator::runPointToPoint(std::span<const PointToPoint> operations) {
   const auto what = [] { return "a group of sends and receives"; };
   guarded(what, [&] {
-    exchange(operations);
+    const bool onDevice = std::any_of(operations.begin(), operations.end(), [](const PointToPoint& p) { return p.onDevice(); });
+    onDevice ? exchangeOnDevice(operations) : exchange(operations);
     qcclStats_t stats = noStatistics();
     stats.calls = operations.size();
     for (const PointToPoint& operation : operations) {

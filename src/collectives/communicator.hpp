@@ -31,15 +31,10 @@ struct CommunicatorOptions {
   std::string name;
   QuantDefaults quant;
   ExecutorOptions executor;
-  int threadBlocks = 0;  // of calls on GPU memory, at most; 0: as many as run at the same time
-};
-
-// One qcclSend or qcclRecv.
-struct PointToPoint {
-  bool isSend;
-  void* buffer;  // only read when isSend
-  std::size_t bytes;
-  int peer;
+  int threadBlocks = 0;                              // of calls on GPU memory, at most; 0: as many as run at the same time
+  std::string gpuPath = "auto";                      // what carries them: auto, peer or nccl
+  std::string ncclLibrary;                           // the file of the real NCCL; empty: as the loader finds it
+  std::size_t ncclTileBytes = std::size_t{8} << 20;  // of what they cut a message into tiles by, over NCCL
 };
 
 class Communicator {
@@ -68,7 +63,7 @@ class Communicator {
   // the communicator unusable on every rank.
   void run(const Call& call);
 
-  // Runs all operations side by side; those between the same two ranks match in order.
+  // Runs all operations side by side; those between the same two ranks match in order. Those on GPU memory are enqueued on their streams.
   void runPointToPoint(std::span<const PointToPoint> operations);
 
   // Throws Error(qcclInvalidArgument) for an impossible operation.
@@ -95,7 +90,7 @@ class Communicator {
   void guarded(Describe what, Body body);
   Choice chooseFor(const Call& call, const qcclQuantConfig_t* config) const;
   void copyOwn(const Call& call);
-  DeviceCalls& deviceCallsFor(const Call& call);
+  DeviceCalls& deviceCallsOn(int device);
   void runOnDevice(const Call& call);
   qcclStats_t deviceCallStatistics(const Call& call) const;
   // What is known of a call's statistics before it runs: that it is one, and of how many elements.
@@ -118,6 +113,8 @@ class Communicator {
   Schedule scheduleFor(const Call& call, int rank) const;
   Partition partitionFor(const Call& call) const;
   void exchange(std::span<const PointToPoint> operations);
+  // Where some are on GPU memory.
+  void exchangeOnDevice(std::span<const PointToPoint> operations);
 
   const int rank_;
   const int size_;
@@ -134,6 +131,7 @@ class Communicator {
 
   std::uint64_t quantizedCalls_ = 0;
   Statistics statistics_;
+  const DeviceCallOptions deviceOptions_;
   std::mutex deviceMutex_;
   std::unique_ptr<DeviceCalls> deviceCalls_;  // from the first call on GPU memory
   int device_ = -1;                           // theirs

@@ -1,20 +1,46 @@
 // A communicator's calls on GPU memory.
 #include "collectives/communicator.hpp"
+#include "core/error.hpp"
 #include "core/types.hpp"
 
 namespace qccl::collectives {
 
-DeviceCalls& Communicator::deviceCallsFor(const Call& call) {
+namespace {
+
+// The sends and receives of a single rank.
+void copyToItself(const std::vector<PointToPoint>& operations) {
+  std::vector<PointToPoint> sends, receives;
+  for (const PointToPoint& operation : operations) (operation.isSend ? sends : receives).push_back(operation);
+  if (sends.size() != receives.size()) {
+    fail(qcclInvalidUsage, "the only rank has ", sends.size(), " sends and ", receives.size(),
+         " receives with itself in one group; each needs its partner there");
+  }
+  for (std::size_t i = 0; i < sends.size(); ++i) {
+    if (sends[i].bytes != receives[i].bytes || sends[i].stream != receives[i].stream) {
+      fail(qcclInvalidUsage, "the only rank sends ", sends[i].bytes, " bytes to itself but receives ", receives[i].bytes,
+           "; a send and its receive need the same size and stream");
+    }
+    Call copy;
+    copy.input = sends[i].buffer;
+    copy.output = receives[i].buffer;
+    copy.device = receives[i].device;
+    copy.stream = receives[i].stream;
+    copyOnDevice(copy, sends[i].bytes);
+  }
+}
+
+}  // namespace
+
+DeviceCalls& Communicator::deviceCallsOn(int device) {
   if (!deviceCalls_) {
-    const DeviceCallOptions options{name(), options_.executor.timeout, options_.threadBlocks};
-    auto made = makeDeviceCalls(*membership_.control, membership_.hosts, call.device, options);
+    auto made = makeDeviceCalls(*membership_.control, membership_.hosts, device, deviceOptions_);
     const std::lock_guard lock(deviceMutex_);
     deviceCalls_ = std::move(made);
-    device_ = call.device;
+    device_ = device;
   }
-  if (call.device != device_) {
+  if (device != device_) {
     fail(qcclInvalidUsage, "rank ", rank_, " of ", name(), " made its first call on GPU ", device_, "; this one's buffers are on GPU ",
-         call.device, ". Use one GPU for all calls of a communicator");
+         device, ". Use one GPU for all calls of a communicator");
   }
   return *deviceCalls_;
 }
@@ -24,7 +50,8 @@ void Communicator::runOnDevice(const Call& call) {
     copyOnDevice(call, call.count * typeSize(call.dtype));
   } else {
     const FirstElems first = firstElems(call);
-    deviceCallsFor(call).launch({call, [&](int rank) { return scheduleFor(call, rank); }, partitionFor(call), first.input, first.output});
+    deviceCallsOn(call.device)
+        .launch({call, [&](int rank) { return scheduleFor(call, rank); }, partitionFor(call), first.input, first.output});
   }
   // Most calls are like the one before.
   if (const Announcement announcement = announce(call, 0); announcement != lastDeviceCall_) {
@@ -32,6 +59,19 @@ void Communicator::runOnDevice(const Call& call) {
     lastDeviceCall_ = announcement;
   }
   statistics_.add(lastDeviceStats_);
+}
+
+void Communicator::exchangeOnDevice(std::span<const PointToPoint> operations) {
+  std::vector<PointToPoint> onDevice, onHost;
+  for (const PointToPoint& operation : operations) (operation.onDevice() ? onDevice : onHost).push_back(operation);
+  if (size_ > 1) {
+    DeviceCalls* calls = nullptr;
+    for (const PointToPoint& operation : onDevice) calls = &deviceCallsOn(operation.device);
+    calls->exchange(onDevice);
+  } else {
+    copyToItself(onDevice);
+  }
+  if (!onHost.empty()) exchange(onHost);
 }
 
 // What is known of a call on GPU memory before it runs.

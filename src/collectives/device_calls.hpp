@@ -7,6 +7,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,22 @@ namespace qccl::collectives {
 struct DeviceCallOptions {
   std::string name;  // of the communicator
   std::chrono::milliseconds timeout{120000};
-  int threadBlocks = 0;  // at most; 0: as many as run at the same time
+  int threadBlocks = 0;                              // at most; 0: as many as run at the same time
+  std::string path = "auto";                         // setting QCCL_GPU_PATH
+  std::string ncclLibrary;                           // setting QCCL_NCCL_LIBRARY
+  std::size_t ncclTileBytes = std::size_t{8} << 20;  // setting QCCL_NCCL_TILE_BYTES
+};
+
+// One qcclSend or qcclRecv.
+struct PointToPoint {
+  bool isSend;
+  void* buffer;  // only read when isSend
+  std::size_t bytes;
+  int peer;
+  int device = -1;                        // the GPU whose memory the buffer is; -1: the host's
+  device::StreamHandle stream = nullptr;  // of one on a GPU
+
+  bool onDevice() const { return device >= 0; }
 };
 
 // One call. The schedules of all ranks are asked for, by rank, when a kind of call is first made: a rank must know where its peers expect
@@ -51,6 +67,15 @@ class DeviceCalls {
   // becomes that of the communicator (Control::fail).
   virtual void launch(const DeviceExecution& execution) = 0;
 
+  // Enqueues sends and receives, which progress together; those between the same two ranks match in order.
+  virtual void exchange(std::span<const PointToPoint> operations) = 0;
+
+  // What is enqueued on `stream` from now on waits for the calls so far that are not in graphs; nothing for a stream that is captured.
+  virtual void orderAfter(device::StreamHandle stream) = 0;
+
+  // What carries quantized calls and those of float32, bfloat16 and float16: "peer" (memory mapped into all ranks) or "nccl".
+  virtual const char* path() const = 0;
+
   // Waits for calls that have not ended; counts what ended. From any thread.
   virtual DeviceCounts counts() = 0;
 
@@ -61,10 +86,13 @@ class DeviceCalls {
 // Copies within the memory of call.device, ordered on call.stream: what a call of a single rank is.
 void copyOnDevice(const Call& call, std::size_t bytes);
 
-// Throws Error(qcclInvalidArgument) naming what calls on GPU memory cannot do yet, if `call` needs that.
-void requireDeviceCall(const Call& call);
+// Throws Error(qcclInvalidArgument) naming what calls on GPU memory cannot do, or what it takes, if `call` needs that.
+void requireDeviceCall(const Call& call, const DeviceCallOptions& options);
 
-// The calls of this rank on `device`. Collective over the communicator's ranks.
+// The same for sends and receives. `name` begins the sentence.
+void requireDeviceExchange(const char* name, const DeviceCallOptions& options);
+
+// The calls of this rank on `device`. Collective over the communicator's ranks, whose hosts `hosts` numbers.
 std::unique_ptr<DeviceCalls> makeDeviceCalls(transport::Control& control, const std::vector<int>& hosts, int device,
                                              const DeviceCallOptions& options);
 

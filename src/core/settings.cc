@@ -119,8 +119,8 @@ const std::vector<SettingRow>& settingTable() {
        [](const R& row, T& text, S& s) { s.blockElems = std::stoi(parseChoice(row, text)); }},
       {"QCCL_SCALE", "enum", "float32", "", "float32|bfloat16|e8m0", "What the scale of a block is stored as",
        [](const R& row, T& text, S& s) { s.scale = parseEnum(row, text, qcclEnumScale); }},
-      {"QCCL_ALGO", "enum", "auto", "", "auto|oneshot|twoshot|ring|tree|hier",
-       "Algorithm of AllReduce; auto chooses by size and number of ranks",
+      {"QCCL_ALGO", "enum", "auto", "", "auto|oneshot|twoshot|ring|tree|hier|nccl",
+       "Algorithm of AllReduce; auto chooses by size and number of ranks. nccl: the real NCCL's own, exact, on GPU memory only",
        [](const R& row, T& text, S& s) { s.algorithm = parseEnum(row, text, qcclEnumAlgo); }},
       {"QCCL_RANKS_PER_HOST", "integer", "0", "ranks", "0..2048",
        "Of algorithm hier, when the ranks of a host follow one another and all hosts have this many; 0: as the ranks find out when they "
@@ -157,6 +157,21 @@ const std::vector<SettingRow>& settingTable() {
        "on "
        "every rank",
        [](const R& row, T& text, S& s) { s.threadBlocks = static_cast<int>(parseInteger(row, text, 0, 1024)); }},
+      {"QCCL_GPU_PATH", "enum", "auto", "", "auto|peer|nccl",
+       "What carries calls on GPU memory: peer memory, which all GPUs of the communicator can write into, or the real NCCL; auto takes the "
+       "first where it can; the same on every rank",
+       [](const R& row, T& text, S& s) { s.gpuPath = parseChoice(row, text); }},
+      {"QCCL_NCCL_LIBRARY", "string", "", "", "the path of a file, or a name that the loader knows",
+       "The real NCCL, opened when a call on GPU memory needs it; empty: libnccl.so.2. PyTorch's is "
+       "site-packages/nvidia/nccl/lib/libnccl.so.2",
+       [](const R&, T& text, S& s) { s.ncclLibrary = text; }},
+      {"QCCL_NCCL_TILE_BYTES", "bytes", "8M", "bytes", "4K..1G",
+       "Calls of qccl's algorithms over NCCL are cut into tiles, as many as the square root of how often this goes into the message; "
+       "results do not depend on it; the same on every rank",
+       [](const R& row, T& text, S& s) {
+         s.ncclTileBytes = parseBytes(row.name, text);
+         if (s.ncclTileBytes < 4096 || s.ncclTileBytes > (std::uint64_t{1} << 30)) failSetting(row, text, "is out of range");
+       }},
       {"QCCL_KERNELS", "enum", "auto", "", "auto|baseline|avx2|avx512", "Host codec kernels; auto takes the best that the processor has",
        [](const R& row, T& text, S& s) { s.kernels = parseChoice(row, text); }},
   };

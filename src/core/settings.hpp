@@ -30,6 +30,9 @@ struct Settings {
   std::uint64_t tileBytes = 0;
   int tilesInFlight = 0;
   int threadBlocks = 0;
+  std::string gpuPath = "auto";
+  std::string ncclLibrary;  // empty: libnccl.so.2
+  std::uint64_t ncclTileBytes = 0;
   std::string rendezvous;
   std::string secret;
 };

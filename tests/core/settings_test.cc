@@ -75,6 +75,9 @@ TEST_F(SettingsTest, DefaultsAreThoseOfTheTable) {
   EXPECT_EQ(settings.minBytes, 16384u);
   EXPECT_EQ(settings.tileBytes, 262144u);
   EXPECT_EQ(settings.tilesInFlight, 4);
+  EXPECT_EQ(settings.gpuPath, "auto");
+  EXPECT_EQ(settings.ncclLibrary, "");
+  EXPECT_EQ(settings.ncclTileBytes, std::uint64_t{8} << 20);
   EXPECT_EQ(settings.rendezvous, "");
   EXPECT_EQ(settings.secret, "");
 }
@@ -120,10 +123,11 @@ const std::vector<Row>& rows() {
        {"", "0", "31", "16", "8192", "-256", "256 ", "0x100", "100"},
        [](const Settings& s) { return text(s.blockElems); }},
       {"QCCL_ALGO",
-       {"auto", "oneshot", "twoshot", "ring", "tree", "hier"},
+       {"auto", "oneshot", "twoshot", "ring", "tree", "hier", "nccl"},
        {"", "Ring", "star", "3"},
        [](const Settings& s) {
-         return std::vector<std::string>{"auto", "oneshot", "twoshot", "ring", "tree", "hier"}.at(static_cast<std::size_t>(s.algorithm));
+         return std::vector<std::string>{"auto", "oneshot", "twoshot", "ring", "tree", "hier", "nccl"}.at(
+             static_cast<std::size_t>(s.algorithm));
        }},
       {"QCCL_RANKS_PER_HOST", {"0", "1", "2048"}, {"", "-1", "2049", "all"}, [](const Settings& s) { return text(s.ranksPerHost); }},
       {"QCCL_ROUNDING",
@@ -146,6 +150,12 @@ const std::vector<Row>& rows() {
        [](const Settings& s) { return text(static_cast<long long>(s.tileBytes)); }},
       {"QCCL_TILES_IN_FLIGHT", {"1", "64"}, {"", "0", "65", "four", "-1"}, [](const Settings& s) { return text(s.tilesInFlight); }},
       {"QCCL_THREAD_BLOCKS", {"0", "1024"}, {"", "-1", "1025", "all"}, [](const Settings& s) { return text(s.threadBlocks); }},
+      {"QCCL_NCCL_LIBRARY", {"", "libnccl.so.2", "/opt/nccl/libnccl.so"}, {}, [](const Settings& s) { return s.ncclLibrary; }},
+      {"QCCL_NCCL_TILE_BYTES",
+       {"4096", "8388608", "1073741824"},
+       {"", "0", "4095", "2G", "x"},
+       [](const Settings& s) { return text(static_cast<long long>(s.ncclTileBytes)); }},
+      {"QCCL_GPU_PATH", {"auto", "peer", "nccl"}, {"", "Peer", "ucx"}, [](const Settings& s) { return s.gpuPath; }},
       {"QCCL_KERNELS", {"auto", "baseline", "avx2", "avx512"}, {"", "sse2", "avx512f"}, [](const Settings& s) { return s.kernels; }},
   };
   return table;

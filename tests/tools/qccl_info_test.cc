@@ -71,7 +71,7 @@ TEST(QcclInfo, JsonHoldsTheTables) {
     EXPECT_GE(row.at("int8_bound_nearest").at("2").get<double>(), 1.0 / 254);
     EXPECT_GT(row.at("int8_bound_stochastic").at("8").get<double>(), row.at("int8_bound_nearest").at("8").get<double>());
   }
-  EXPECT_THAT(names, testing::UnorderedElementsAre("oneshot", "twoshot", "ring", "tree", "hier"));
+  EXPECT_THAT(names, testing::UnorderedElementsAre("oneshot", "twoshot", "ring", "tree", "hier", "nccl"));
 }
 
 TEST(QcclInfo, UnknownFlagsAndCombinationsAreRefused) {

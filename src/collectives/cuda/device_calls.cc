@@ -1,5 +1,3 @@
-#include "collectives/device_calls.hpp"
-
 #include <algorithm>
 #include <map>
 #include <mutex>
@@ -10,6 +8,7 @@
 
 #include "collectives/cuda/call_launch.hpp"
 #include "collectives/cuda/device_failure.hpp"
+#include "collectives/cuda/peer_calls.hpp"
 #include "core/error.hpp"
 #include "core/types.hpp"
 #include "device/cuda/check.cuh"
@@ -18,8 +17,7 @@
 #include "device/cuda/stream.hpp"
 #include "transport/cuda_ipc/peer_memory.hpp"
 
-namespace qccl::collectives {
-namespace cuda {
+namespace qccl::collectives::cuda {
 namespace {
 
 static_assert(sizeof(DeviceCounts) == sizeof(quant::EncodeCounts));
@@ -74,6 +72,17 @@ class CudaDeviceCalls final : public DeviceCalls {
     lastStream_ = stream;
     used_ = true;
   }
+
+  void exchange(std::span<const PointToPoint>) override {
+    fail(qcclInternalError, "defect in qccl: sends and receives of GPU memory go to NCCL");
+  }
+
+  void orderAfter(device::StreamHandle stream) override {
+    const std::lock_guard lock(mutex_);
+    if (used_ && stream != lastStream_ && !isCapturing(stream)) QCCL_CUDA_CHECK(cudaStreamWaitEvent(stream, launched_, 0));
+  }
+
+  const char* path() const override { return "peer"; }
 
   DeviceCounts counts() override {
     DeviceCounts counts;
@@ -195,36 +204,14 @@ class CudaDeviceCalls final : public DeviceCalls {
 };
 
 }  // namespace
-}  // namespace cuda
 
-void copyOnDevice(const Call& call, std::size_t bytes) {
-  const device::cuda::DeviceGuard guard(call.device);
-  if (bytes > 0 && call.input != call.output) device::cuda::copyAsync(call.output, call.input, bytes, call.stream);
-}
-
-void requireDeviceCall(const Call& call) {
-  const char* name = enumName(qcclEnumColl, call.coll);
-  if (call.dtype != qcclFloat32 && call.dtype != qcclBfloat16 && call.dtype != qcclFloat16) {
-    fail(qcclInvalidArgument, name, ": on GPU memory this version has float32, bfloat16 and float16, not ",
-         enumName(qcclEnumDataType, call.dtype), "; use NCCL for the others");
-  }
-  if (call.op != qcclSum && call.op != qcclAvg) {
-    fail(qcclInvalidArgument, name, ": on GPU memory this version has sum and avg, not ", enumName(qcclEnumRedOp, call.op),
-         "; use NCCL for the others");
-  }
-  if (call.map != nullptr || call.inputPacked || call.outputPacked || call.quant.errorFeedback) {
-    fail(qcclInvalidArgument, name,
-         ": on GPU memory this version has no precision maps, packed buffers or error feedback; use host memory for those");
-  }
-}
-
-std::unique_ptr<DeviceCalls> makeDeviceCalls(transport::Control& control, const std::vector<int>& hosts, int device,
-                                             const DeviceCallOptions& options) {
-  if (control.size() > static_cast<int>(cuda::kMaxRanks)) {
-    fail(qcclInvalidUsage, "a communicator of ", control.size(), " ranks cannot be used on GPU memory; at most ", cuda::kMaxRanks,
+std::unique_ptr<DeviceCalls> makePeerCalls(transport::Control& control, const std::vector<int>& hosts, int device,
+                                           const DeviceCallOptions& options) {
+  if (control.size() > static_cast<int>(kMaxRanks)) {
+    fail(qcclInvalidUsage, "a communicator of ", control.size(), " ranks cannot be used over peer memory; at most ", kMaxRanks,
          " ranks can");
   }
-  return std::make_unique<cuda::CudaDeviceCalls>(control, hosts, device, options);
+  return std::make_unique<CudaDeviceCalls>(control, hosts, device, options);
 }
 
-}  // namespace qccl::collectives
+}  // namespace qccl::collectives::cuda

@@ -1,7 +1,6 @@
 #include "transport/cuda_ipc/peer_memory.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <random>
 #include <set>
@@ -11,6 +10,7 @@
 #include "device/cuda/check.cuh"
 #include "device/cuda/device_guard.hpp"
 #include "device/cuda/stream.hpp"
+#include "transport/together.hpp"
 
 namespace qccl::transport {
 
@@ -37,22 +37,6 @@ std::vector<T> gather(Control& control, const T& mine, Deadline deadline) {
     std::memcpy(&result[i], all[i].data(), sizeof(T));
   }
   return result;
-}
-
-// Runs body() and lets every rank know whether that worked: throws on all if it failed on one.
-template <typename Body>
-void together(Control& control, Deadline deadline, Body body) {
-  std::string why;
-  try {
-    body();
-  } catch (const Error& error) {
-    why = strCat(static_cast<int>(error.code()), " ", error.what());
-  }
-  const std::vector<std::string> reasons = control.allGather(why, deadline);
-  for (const std::string& reason : reasons) {
-    if (reason.empty()) continue;
-    throw Error(static_cast<qcclResult_t>(std::atoi(reason.c_str())), reason.substr(reason.find(' ') + 1));
-  }
 }
 
 // Process ids repeat between containers.

@@ -5,9 +5,7 @@
 #include <algorithm>
 #include <tuple>
 
-#include "api/cuda/device_ranks.hpp"
-#include "quant/float_formats.hpp"
-#include "quant/test_values.hpp"
+#include "api/cuda/device_cases.hpp"
 
 namespace qccl::test {
 namespace {
@@ -18,84 +16,6 @@ class OnDevice : public testing::Test {
     if (const std::string why = device::cuda::whyNoDevice(); !why.empty()) GTEST_SKIP() << why;
   }
 };
-
-RankThreads makeRanks(int size, int ranksPerHost = 0) {
-  return RankThreads("inproc", size, [&](qcclConfig_t& config) {
-    config.timeoutMs = kDeviceTimeoutMs;
-    config.quant.ranksPerHost = ranksPerHost;
-  });
-}
-
-Buffers makeInputs(const Operation& operation, int ranks, unsigned seed) {
-  Buffers inputs;
-  for (int rank = 0; rank < ranks; ++rank) {
-    Random random(1000 * seed + static_cast<unsigned>(rank));
-    const std::size_t elems = operation.inputElems(ranks);
-    const auto values = asType(operation.dtype, makeHostileValues(elems, 512, random));
-    inputs.emplace_back(values->data(), values->data() + values->bytes());
-  }
-  return inputs;
-}
-
-bool isNan(qcclDataType_t dtype, const char* p) {
-  if (dtype == qcclFloat32) {
-    float x;
-    std::memcpy(&x, p, sizeof(x));
-    return x != x;
-  }
-  std::uint16_t bits;
-  std::memcpy(&bits, p, sizeof(bits));
-  const float x = dtype == qcclBfloat16 ? quant::fromBfloat16(bits) : quant::fromFloat16(bits);
-  return x != x;
-}
-
-// Which NaN comes of two is the processor's choice.
-void expectSameBits(const Operation& operation, const std::vector<char>& host, const std::vector<char>& device, int rank) {
-  ASSERT_EQ(host.size(), device.size());
-  const std::size_t size = qcclTypeSize(operation.dtype);
-  for (std::size_t i = 0; i * size < host.size(); ++i) {
-    const char* h = host.data() + i * size;
-    const char* d = device.data() + i * size;
-    if (std::memcmp(h, d, size) == 0 || (isNan(operation.dtype, h) && isNan(operation.dtype, d))) continue;
-    FAIL() << "rank " << rank << ", element " << i << " of " << host.size() / size << ": host "
-           << hex(reinterpret_cast<const unsigned char*>(h), size) << ", device " << hex(reinterpret_cast<const unsigned char*>(d), size);
-  }
-}
-
-std::string nameOf(const Operation& operation) {
-  return std::string(qcclEnumName(qcclEnumColl, operation.coll)) + " " + std::to_string(operation.count) + " " +
-         qcclEnumName(qcclEnumDataType, operation.dtype) + " " + qcclEnumName(qcclEnumRedOp, operation.op) + " codec " +
-         std::to_string(operation.quant.codec) + " algorithm " + std::to_string(operation.quant.algorithm) + " block " +
-         std::to_string(operation.quant.blockElems) + (operation.inPlace ? " in place" : "");
-}
-
-// Runs all operations on new communicators of each kind and compares.
-void expectHostBits(int size, const std::vector<Operation>& operations, int ranksPerHost = 0) {
-  std::vector<Buffers> inputs;
-  for (std::size_t i = 0; i < operations.size(); ++i) inputs.push_back(makeInputs(operations[i], size, static_cast<unsigned>(i)));
-  const auto host = runAll(makeRanks(size, ranksPerHost), operations, inputs, false);
-  const auto device = runAll(makeRanks(size, ranksPerHost), operations, inputs, true);
-  for (std::size_t i = 0; i < operations.size(); ++i) {
-    SCOPED_TRACE(nameOf(operations[i]));
-    for (int rank = 0; rank < size; ++rank) {
-      const bool has = operations[i].coll != qcclCollReduce || rank == operations[i].root;
-      const auto r = static_cast<std::size_t>(rank);
-      if (!has) continue;
-      ASSERT_NO_FATAL_FAILURE(expectSameBits(operations[i], host[i][r], device[i][r], rank));
-    }
-  }
-}
-
-Operation quantized(int algorithm, int codec, qcclDataType_t dtype, std::size_t count) {
-  Operation operation;
-  operation.count = count;
-  operation.dtype = dtype;
-  operation.quant.codec = codec;
-  operation.quant.algorithm = algorithm;
-  operation.quant.minBytes = 0;
-  operation.quant.seed = 7;
-  return operation;
-}
 
 constexpr qcclDataType_t kTypes[] = {qcclFloat32, qcclBfloat16, qcclFloat16};
 

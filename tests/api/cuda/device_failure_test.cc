@@ -97,7 +97,9 @@ TEST_F(DeviceFailure, AbortEndsTheKernelsOfAllRanks) {
 }
 
 TEST_F(DeviceFailure, WhatCannotRunIsRefusedAndTheCommunicatorGoesOn) {
+  setenv("QCCL_NCCL_LIBRARY", "libno-nccl-here.so", 1);
   const RankThreads ranks = makeRanks(2);
+  unsetenv("QCCL_NCCL_LIBRARY");
   ranks.run([&](int rank, qcclComm_t comm) {
     Rank own(rank);
     std::vector<float> host(1000);
@@ -107,12 +109,12 @@ TEST_F(DeviceFailure, WhatCannotRunIsRefusedAndTheCommunicatorGoesOn) {
     };
     refused(qcclAllReduce(own.in.data(), host.data(), 1000, qcclFloat32, qcclSum, comm, nullptr), "recvbuff in host memory");
     refused(qcclAllReduce(host.data(), own.out.data(), 1000, qcclFloat32, qcclSum, comm, nullptr), "sendbuff is in host memory");
-    refused(qcclAllReduce(own.in.data(), own.out.data(), 1000, qcclInt32, qcclSum, comm, nullptr), "not int32");
-    refused(qcclAllReduce(own.in.data(), own.out.data(), 1000, qcclFloat32, qcclMax, comm, nullptr), "not max");
+    refused(qcclAllReduce(own.in.data(), own.out.data(), 1000, qcclInt32, qcclSum, comm, nullptr), "of int32 with sum on GPU memory");
+    refused(qcclAllReduce(own.in.data(), own.out.data(), 1000, qcclFloat32, qcclMax, comm, nullptr), "QCCL_NCCL_LIBRARY");
     const qcclPrecisionRange_t range = {100, 200, qcclCodecInt8};
     refused(qcclAllReduceMapped(own.in.data(), own.out.data(), 1000, qcclFloat32, qcclSum, &range, 1, nullptr, comm, nullptr),
             "no precision maps");
-    refused(qcclSend(own.in.data(), 10, qcclFloat32, 1 - rank, comm, nullptr), "host memory only");
+    refused(qcclSend(own.in.data(), 10, qcclFloat32, 1 - rank, comm, nullptr), "send on GPU memory is the real NCCL's");
     refused(qcclAllReduce(host.data(), host.data(), 1000, qcclFloat32, qcclSum, comm, own.stream.handle()), "stream must be NULL");
     QCCL_EXPECT_OK(own.allReduce(1000, comm));
     own.stream.synchronize();

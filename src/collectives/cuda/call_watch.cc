@@ -1,0 +1,147 @@
+#include "collectives/cuda/call_watch.hpp"
+
+#include <atomic>
+#include <cstring>
+#include <utility>
+
+#include "core/error.hpp"
+#include "core/log.hpp"
+#include "device/cuda/check.cuh"
+#include "transport/tcp/background_thread.hpp"
+
+namespace qccl::collectives::cuda {
+namespace {
+
+// How long a failure may go unnoticed.
+constexpr std::chrono::milliseconds kPeriod{5};
+
+std::uint32_t read(const std::uint32_t& word) { return std::atomic_ref<std::uint32_t>(const_cast<std::uint32_t&>(word)).load(); }
+
+// Numbers of calls wrap around; none is 2^31 ahead of another.
+bool isReached(std::uint32_t mark, std::uint32_t number) { return static_cast<std::int32_t>(mark - number) >= 0; }
+
+}  // namespace
+
+CallWatch::CallWatch(transport::Control& control, const DeviceCallOptions& options, std::function<void()> abort,
+                     std::function<std::string()> failure)
+    : control_(control), options_(options), abort_(std::move(abort)), failure_(std::move(failure)) {
+  QCCL_CUDA_CHECK(cudaEventCreateWithFlags(&last_, cudaEventDisableTiming));
+  void* memory = nullptr;
+  QCCL_CUDA_CHECK(cudaHostAlloc(&memory, sizeof(CallMarks), cudaHostAllocPortable | cudaHostAllocMapped));
+  std::memset(memory, 0, sizeof(CallMarks));
+  marks_ = static_cast<CallMarks*>(memory);
+  thread_ = transport::startBackgroundThread([this] { watch(); });
+}
+
+CallWatch::~CallWatch() {
+  {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+  (void)cudaEventDestroy(last_);
+  (void)cudaFreeHost(marks_);
+}
+
+void CallWatch::begin(const Announcement& what, device::StreamHandle stream, bool captured) {
+  {
+    const std::lock_guard lock(mutex_);
+    inside_ = Clock::now();
+    insideOf_ = what;
+    insideGraph_ = captured;
+    if (captured) captured_.push_back(what);
+  }
+  if (captured) return;  // its graph orders it
+  if (stream != lastStream_) orderAfter(stream);
+  markBegin(marks_, what.sequence, stream);
+}
+
+void CallWatch::end(device::StreamHandle stream) {
+  if (!insideGraph_) {
+    markEnd(marks_, insideOf_.sequence, stream);
+    QCCL_CUDA_CHECK(cudaEventRecord(last_, stream));
+    used_ = true;
+    lastStream_ = stream;
+  }
+  const std::lock_guard lock(mutex_);
+  if (!insideGraph_) calls_.push_back(insideOf_);
+  inside_.reset();
+}
+
+void CallWatch::cancel() {
+  const std::lock_guard lock(mutex_);
+  inside_.reset();
+}
+
+void CallWatch::orderAfter(device::StreamHandle stream) {
+  if (used_) QCCL_CUDA_CHECK(cudaStreamWaitEvent(stream, last_, 0));
+}
+
+bool CallWatch::waitForCalls(Deadline deadline) {
+  // Nobody says which replays of a graph still run. The watch bounds every call in them, and so this.
+  if (!captured_.empty()) QCCL_CUDA_CHECK(cudaDeviceSynchronize());
+  while (used_) {
+    const cudaError_t status = cudaEventQuery(last_);
+    if (status == cudaSuccess) return true;
+    if (status != cudaErrorNotReady) QCCL_CUDA_CHECK(status);
+    if (deadline.passed()) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+  return true;
+}
+
+void CallWatch::watch() {
+  std::optional<transport::Failure> failure;
+  while (!failure && !control_.failed()) {
+    failure = findFailure();
+    std::unique_lock lock(mutex_);
+    if (!failure && changed_.wait_for(lock, kPeriod, [this] { return ended_; })) return;
+  }
+  if (failure) {
+    log(LogLevel::warn, "rank ", control_.rank(), " of ", options_.name, ": ", failure->what);
+    if (!control_.failed()) control_.fail(*failure);
+  }
+  abort_();
+}
+
+std::optional<transport::Failure> CallWatch::findFailure() {
+  if (const std::string why = failure_(); !why.empty()) {
+    return transport::Failure{qcclRemoteError, control_.rank(), strCat("rank ", control_.rank(), ": NCCL reports an error: ", why)};
+  }
+  const std::lock_guard lock(mutex_);
+  return findLate();
+}
+
+std::optional<transport::Failure> CallWatch::findLate() {
+  while (!calls_.empty() && isReached(read(marks_->ended), calls_.front().sequence)) {
+    calls_.pop_front();
+    since_.reset();
+  }
+  if (!calls_.empty() && !since_ && isReached(read(marks_->begun), calls_.front().sequence)) since_ = Clock::now();
+  if (isLate(since_)) return late(calls_.front());
+
+  const std::uint32_t begun = read(marks_->graphBegun);
+  if (begun == read(marks_->graphEnded)) {
+    graphSince_.reset();
+  } else if (!graphSince_ || begun != graphBegun_) {
+    graphBegun_ = begun;
+    graphSince_ = Clock::now();
+  }
+  const std::uint32_t which = read(marks_->graphCall);
+  if (isLate(graphSince_) && which < captured_.size()) return late(captured_[which]);
+
+  // After those that the device is in: the thread may wait for one of them. If not, it connects ranks, of which one does not come.
+  if (isLate(inside_)) return late(insideOf_);
+  return std::nullopt;
+}
+
+transport::Failure CallWatch::late(const Announcement& what) const {
+  const int rank = control_.rank();
+  return {qcclTimeout, rank,
+          strCat("rank ", rank, " waited ", options_.timeout.count(), " ms in ", describe(what), " over NCCL, call #", what.sequence,
+                 " of the communicator there; another rank did not make the call, makes another one, hangs or has ended ",
+                 "(QCCL_TIMEOUT_MS sets the bound)")};
+}
+
+}  // namespace qccl::collectives::cuda

@@ -1,0 +1,138 @@
+// Calls over NCCL that cannot end, end: with a sentence, on every rank. And what cannot begin says why.
+#include <cuda_runtime_api.h>
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <thread>
+
+#include "api/cuda/nccl_ranks.hpp"
+
+namespace qccl::test {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+// Long enough for NCCL to begin within it.
+constexpr int kShortTimeoutMs = 8000;
+
+struct Rank {
+  explicit Rank(int device, std::size_t elems = 100000) : guard(device), in(elems * 4), out(elems * 4) {}
+
+  qcclResult_t allReduce(std::size_t count, qcclComm_t comm, qcclDataType_t dtype = qcclFloat32) {
+    return qcclAllReduce(in.data(), out.data(), count, dtype, qcclSum, comm, stream.handle());
+  }
+
+  device::cuda::DeviceGuard guard;
+  device::cuda::DeviceBuffer in, out;
+  device::cuda::Stream stream;
+};
+
+// What the communicator says once it has failed.
+std::string failureOf(qcclComm_t comm, qcclResult_t expected) {
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  qcclResult_t result = qcclSuccess;
+  while (result == qcclSuccess && std::chrono::steady_clock::now() < limit) {
+    QCCL_EXPECT_OK(qcclCommGetAsyncError(comm, &result));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(result, expected);
+  float x = 0;
+  EXPECT_EQ(qcclAllReduce(&x, &x, 1, qcclFloat32, qcclSum, comm, nullptr), expected) << "the next call says why";
+  return qcclGetLastError(comm);
+}
+
+TEST_F(OverNccl, ACallThatARankDoesNotMakeEndsOnAll) {
+  const RankThreads ranks = makeNcclRanks(kShortTimeoutMs);
+  ranks.run([&](int rank, qcclComm_t comm) {
+    Rank own(deviceOf(rank));
+    QCCL_ASSERT_OK(own.allReduce(1000, comm));
+    own.stream.synchronize();
+    if (rank == 0) {
+      QCCL_ASSERT_OK(own.allReduce(5000, comm));
+    }
+    own.stream.synchronize();  // ends
+    EXPECT_THAT(failureOf(comm, qcclTimeout),
+                AllOf(HasSubstr("rank 0 waited 8000 ms in allreduce(count=5000"), HasSubstr("call #2"), HasSubstr("QCCL_TIMEOUT_MS")));
+  });
+}
+
+// The first call of its kind connects the ranks, on the thread that makes it.
+TEST_F(OverNccl, AThreadThatConnectsToNobodyReturns) {
+  const RankThreads ranks = makeNcclRanks(kShortTimeoutMs);
+  ranks.run([&](int rank, qcclComm_t comm) {
+    Rank own(deviceOf(rank));
+    QCCL_ASSERT_OK(own.allReduce(1000, comm));
+    own.stream.synchronize();
+    if (rank == 0) (void)own.allReduce(5000, comm, qcclInt64);  // may return before, may not
+    own.stream.synchronize();
+    EXPECT_THAT(failureOf(comm, qcclTimeout), HasSubstr("rank 0 waited 8000 ms in allreduce(count=5000, int64"));
+  });
+}
+
+TEST_F(OverNccl, AGraphThatOneRankDoesNotReplayEnds) {
+  const RankThreads ranks = makeNcclRanks(kShortTimeoutMs);
+  ranks.run([&](int rank, qcclComm_t comm) {
+    Rank own(deviceOf(rank));
+    QCCL_ASSERT_OK(own.allReduce(1000, comm));
+    own.stream.synchronize();
+    cudaGraph_t graph;
+    cudaGraphExec_t runnable;
+    ASSERT_EQ(cudaStreamBeginCapture(own.stream.handle(), cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    QCCL_EXPECT_OK(own.allReduce(5000, comm));
+    ASSERT_EQ(cudaStreamEndCapture(own.stream.handle(), &graph), cudaSuccess);
+    ASSERT_EQ(cudaGraphInstantiate(&runnable, graph, 0), cudaSuccess);
+    for (int i = 0; i < (rank == 0 ? 4 : 3); ++i) ASSERT_EQ(cudaGraphLaunch(runnable, own.stream.handle()), cudaSuccess);
+    own.stream.synchronize();  // ends
+    EXPECT_THAT(failureOf(comm, qcclTimeout), HasSubstr("rank 0 waited 8000 ms in allreduce(count=5000"));
+    cudaGraphExecDestroy(runnable);
+    cudaGraphDestroy(graph);
+  });
+}
+
+TEST_F(OverNccl, AbortEndsTheKernelsOfAllRanks) {
+  RankThreads ranks = makeNcclRanks();
+  ranks.run([&](int rank, qcclComm_t comm) {
+    Rank own(deviceOf(rank));
+    QCCL_ASSERT_OK(own.allReduce(1000, comm));
+    own.stream.synchronize();
+    if (rank == 1) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      QCCL_EXPECT_OK(qcclCommAbort(comm));
+      return;
+    }
+    const auto start = std::chrono::steady_clock::now();
+    QCCL_ASSERT_OK(own.allReduce(5000, comm));
+    own.stream.synchronize();
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+    EXPECT_THAT(failureOf(comm, qcclRemoteError), HasSubstr("rank 1 aborted"));
+  });
+  ranks.forget(1);
+}
+
+TEST_F(OverNccl, RanksThatShareAGpuAreRefused) {
+  const RankThreads ranks = makeNcclRanks();
+  ranks.run([&](int, qcclComm_t comm) {
+    Rank own(0);
+    EXPECT_EQ(own.allReduce(1000, comm), qcclInvalidUsage);
+    EXPECT_THAT(qcclGetLastError(nullptr), AllOf(HasSubstr("ranks 0 and 1 share the GPU"), HasSubstr("NCCL")));
+  });
+}
+
+TEST_F(OverNccl, WithoutTheLibraryTheFirstCallSaysWhatIsMissing) {
+  const char* before = std::getenv("QCCL_NCCL_LIBRARY");
+  const std::string kept = before != nullptr ? before : "";
+  setenv("QCCL_NCCL_LIBRARY", "libno-nccl-here.so", 1);
+  {
+    const RankThreads ranks = makeNcclRanks();
+    ranks.run([&](int rank, qcclComm_t comm) {
+      Rank own(deviceOf(rank));
+      EXPECT_EQ(own.allReduce(1000, comm), qcclSystemError);
+      EXPECT_THAT(qcclGetLastError(nullptr), AllOf(HasSubstr("libno-nccl-here.so"), HasSubstr("QCCL_NCCL_LIBRARY")));
+    });
+  }
+  before != nullptr ? setenv("QCCL_NCCL_LIBRARY", kept.c_str(), 1) : unsetenv("QCCL_NCCL_LIBRARY");
+}
+
+}  // namespace
+}  // namespace qccl::test
