@@ -123,7 +123,8 @@ typedef enum {
   qcclAlgoRing = 3,
   qcclAlgoTree = 4,
   qcclAlgoHier = 5,
-  qcclNumAlgos = 6
+  qcclAlgoNccl = 6, /* exact, GPU memory only: the real NCCL's own collective */
+  qcclNumAlgos = 7
 } qcclAlgo_t;
 
 typedef enum {

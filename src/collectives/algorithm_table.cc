@@ -13,11 +13,13 @@ namespace {
 
 using Ranks = RankLayout;
 
+int zero(const Ranks&) { return 0; }
 int one(const Ranks&) { return 1; }
 int two(const Ranks&) { return 2; }
 int size(const Ranks& ranks) { return ranks.size; }
 
 // Each value that is coded adds the noise of as many terms as it sums; the result sums W.
+double exactNoise(const Ranks&) { return 0; }
 double oneshotNoise(const Ranks&) { return 1; }
 double twoshotNoise(const Ranks& ranks) { return 2 - 1.0 / ranks.size; }
 double ringNoise(const Ranks& ranks) { return (ranks.size + 1) / 2.0; }
@@ -61,6 +63,12 @@ const std::vector<AlgorithmRow>& algorithmTable() {
        size,
        [](int rank, const Ranks& ranks) { return hierSchedule(rank, ranks.size, ranks.ranksPerHost); },
        /*needsHosts=*/true},
+      {{qcclAlgoNccl, "nccl", "the real NCCL's own collective: exact, on GPU memory only", "NCCL's", "0",
+        "GPU memory, where NCCL is faster"},
+       zero,
+       exactNoise,
+       one,
+       [](int, const Ranks&) -> Schedule { fail(qcclInternalError, "defect in qccl: NCCL's collectives have no schedule here"); }},
   };
   return table;
 }

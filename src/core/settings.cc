@@ -119,7 +119,7 @@ const std::vector<SettingRow>& settingTable() {
        [](const R& row, T& text, S& s) { s.blockElems = std::stoi(parseChoice(row, text)); }},
       {"QCCL_SCALE", "enum", "float32", "", "float32|bfloat16|e8m0", "What the scale of a block is stored as",
        [](const R& row, T& text, S& s) { s.scale = parseEnum(row, text, qcclEnumScale); }},
-      {"QCCL_ALGO", "enum", "auto", "", "auto|oneshot|twoshot|ring|tree|hier",
+      {"QCCL_ALGO", "enum", "auto", "", "auto|oneshot|twoshot|ring|tree|hier|nccl",
        "Algorithm of AllReduce; auto chooses by size and number of ranks",
        [](const R& row, T& text, S& s) { s.algorithm = parseEnum(row, text, qcclEnumAlgo); }},
       {"QCCL_RANKS_PER_HOST", "integer", "0", "ranks", "0..2048",

@@ -21,8 +21,8 @@ constexpr Name kCodecs[] = {{qcclCodecNone, "none"},       {qcclCodecInt8, "int8
                             {qcclCodecInt5, "int5"},       {qcclCodecInt4, "int4"},       {qcclCodecFp8E4m3, "fp8e4m3"},
                             {qcclCodecFp8E5m2, "fp8e5m2"}, {qcclCodecFp4E2m1, "fp4e2m1"}, {qcclCodecBf16, "bf16"}};
 constexpr Name kScales[] = {{qcclScaleFloat32, "float32"}, {qcclScaleBfloat16, "bfloat16"}, {qcclScaleE8m0, "e8m0"}};
-constexpr Name kAlgos[] = {{qcclAlgoAuto, "auto"}, {qcclAlgoOneshot, "oneshot"}, {qcclAlgoTwoshot, "twoshot"},
-                           {qcclAlgoRing, "ring"}, {qcclAlgoTree, "tree"},       {qcclAlgoHier, "hier"}};
+constexpr Name kAlgos[] = {{qcclAlgoAuto, "auto"}, {qcclAlgoOneshot, "oneshot"}, {qcclAlgoTwoshot, "twoshot"}, {qcclAlgoRing, "ring"},
+                           {qcclAlgoTree, "tree"}, {qcclAlgoHier, "hier"},       {qcclAlgoNccl, "nccl"}};
 constexpr Name kRoundings[] = {{qcclRoundNearest, "nearest"}, {qcclRoundStochastic, "stochastic"}};
 constexpr Name kColls[] = {{qcclCollAllReduce, "allreduce"}, {qcclCollReduceScatter, "reducescatter"},
                            {qcclCollAllGather, "allgather"}, {qcclCollBroadcast, "broadcast"},

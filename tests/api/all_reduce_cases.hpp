@@ -53,7 +53,7 @@ struct AllReduceCase {
 
 inline std::vector<AllReduceCase> allReduceCases() {
   std::vector<AllReduceCase> cases;
-  for (int algorithm = qcclAlgoOneshot; algorithm < qcclNumAlgos; ++algorithm) {
+  for (int algorithm = qcclAlgoOneshot; algorithm < qcclAlgoNccl; ++algorithm) {
     for (const qcclDataType_t dtype : {qcclFloat32, qcclBfloat16}) {
       for (const std::size_t count : {std::size_t{1}, std::size_t{777}, std::size_t{150001}}) {
         cases.push_back({algorithm, qcclCodecNone, dtype, count, qcclRoundNearest});

@@ -126,7 +126,7 @@ TEST_P(Collectives, AllReduceEveryAlgorithmAcrossTiles) {
   ranks.run([&](int rank, qcclComm_t comm) {
     // Hier with every way to lie on hosts.
     std::vector<std::pair<int, int>> routes;  // algorithm, ranks per host
-    for (int algorithm = qcclAlgoOneshot; algorithm < qcclNumAlgos; ++algorithm) {
+    for (int algorithm = qcclAlgoOneshot; algorithm < qcclAlgoNccl; ++algorithm) {
       for (int perHost = algorithm == qcclAlgoHier ? 1 : size(); perHost <= size(); ++perHost) {
         if (size() % perHost == 0) routes.emplace_back(algorithm, perHost);
       }

@@ -68,7 +68,7 @@ TEST_P(PrecisionMaps, EveryRangeIsAsPreciseAsItsCodec) {
   const int size = GetParam().size;
   const RankThreads ranks(GetParam().transport, size);
   const auto n = static_cast<std::size_t>(size);
-  for (int algorithm = qcclAlgoOneshot; algorithm < qcclNumAlgos; ++algorithm) {
+  for (int algorithm = qcclAlgoOneshot; algorithm < qcclAlgoNccl; ++algorithm) {
     for (const std::size_t count : {std::size_t{100}, std::size_t{30011}, std::size_t{300007}}) {
       const Ranges ranges = randomRanges(count, static_cast<unsigned>(count) + static_cast<unsigned>(algorithm));
       std::vector<std::vector<float>> results(n), inputs(n);

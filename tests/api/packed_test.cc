@@ -157,7 +157,7 @@ TEST_P(PackedCollectives, AllReduceIsWithinTheBoundAndTheSameOnEveryRank) {
   const RankThreads ranks = makeRanks();
   const auto n = static_cast<std::size_t>(size());
   for (const qcclPackedFormat_t& format : kFormats) {
-    for (int algorithm = qcclAlgoOneshot; algorithm < qcclNumAlgos; ++algorithm) {
+    for (int algorithm = qcclAlgoOneshot; algorithm < qcclAlgoNccl; ++algorithm) {
       const std::size_t counts[] = {1, 777, 20011};
       const std::size_t count = counts[(static_cast<std::size_t>(algorithm) + format.blockElems) % 3];
       const int rounding = (algorithm + format.codec) % 2;

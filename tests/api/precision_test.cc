@@ -133,7 +133,7 @@ std::string nameOf(const testing::TestParamInfo<std::tuple<int, int>>& test) {
   return "W" + std::to_string(std::get<0>(test.param)) + "_" + qcclEnumName(qcclEnumAlgo, std::get<1>(test.param));
 }
 
-const auto kAlgorithms = testing::Range(static_cast<int>(qcclAlgoOneshot), static_cast<int>(qcclNumAlgos));
+const auto kAlgorithms = testing::Range(static_cast<int>(qcclAlgoOneshot), static_cast<int>(qcclAlgoNccl));
 INSTANTIATE_TEST_SUITE_P(All, Precision, testing::Combine(testing::Values(2, 4, 8), kAlgorithms), nameOf);
 INSTANTIATE_TEST_SUITE_P(All, PrecisionOfFormats, testing::Combine(testing::Values(4), kAlgorithms), nameOf);
 

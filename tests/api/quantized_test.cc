@@ -284,7 +284,7 @@ TEST(QuantizedAcrossTransports, GivesTheSameBits) {
   for (const int size : {2, 3, 5, 8}) {
     const RankThreads inproc("inproc", size);
     const RankThreads ucx("ucx", size);
-    for (int algorithm = qcclAlgoOneshot; algorithm < qcclNumAlgos; ++algorithm) {
+    for (int algorithm = qcclAlgoOneshot; algorithm < qcclAlgoNccl; ++algorithm) {
       for (const int rounding : {qcclRoundNearest, qcclRoundStochastic}) {
         for (const qcclDataType_t dtype : {qcclFloat32, qcclBfloat16, qcclFloat16}) {
           Scenario scenario{algorithm, dtype};
@@ -342,7 +342,7 @@ TEST(QuantizedReduceScatter, IsWithinItsBoundWithBothSchedules) {
 
 TEST(QuantizedStatistics, SayWhatWasSent) {
   for (const int size : {2, 4}) {
-    for (int algorithm = qcclAlgoOneshot; algorithm < qcclNumAlgos; ++algorithm) {
+    for (int algorithm = qcclAlgoOneshot; algorithm < qcclAlgoNccl; ++algorithm) {
       const RankThreads ranks("inproc", size);
       ranks.run([&](int, qcclComm_t comm) {
         const std::size_t count = std::size_t{1} << 18;

@@ -67,11 +67,12 @@ TEST(QcclInfo, JsonHoldsTheTables) {
   std::vector<std::string> names;
   for (const nlohmann::json& row : page.at("algorithms")) {
     names.push_back(row.at("name"));
+    if (row.at("name") == "nccl") continue;  // exact
     // One quantization costs half a step of max|x| / 127; nothing can be better, and rounding up or down by noise costs up to a whole one.
     EXPECT_GE(row.at("int8_bound_nearest").at("2").get<double>(), 1.0 / 254);
     EXPECT_GT(row.at("int8_bound_stochastic").at("8").get<double>(), row.at("int8_bound_nearest").at("8").get<double>());
   }
-  EXPECT_THAT(names, testing::UnorderedElementsAre("oneshot", "twoshot", "ring", "tree", "hier"));
+  EXPECT_THAT(names, testing::UnorderedElementsAre("oneshot", "twoshot", "ring", "tree", "hier", "nccl"));
 }
 
 TEST(QcclInfo, UnknownFlagsAndCombinationsAreRefused) {
