@@ -8,6 +8,7 @@
 #include <qccl/qccl.h>
 
 #include <atomic>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
@@ -31,7 +32,8 @@ struct CommunicatorOptions {
   std::string name;
   QuantDefaults quant;
   ExecutorOptions executor;
-  int threadBlocks = 0;  // of calls on GPU memory, at most; 0: as many as run at the same time
+  int threadBlocks = 0;                                         // of calls on GPU memory, at most; 0: as many as run at the same time
+  std::shared_ptr<const TuningTable> tuning = builtInTuning();  // the same rows on every rank
 };
 
 // One qcclSend or qcclRecv.
@@ -62,7 +64,11 @@ class Communicator {
   // Forgets what error feedback remembers.
   void resetFeedback();
 
+  // What `call` would do; of its buffers it matters where they lie.
   qcclPlan_t explain(const Call& call, const qcclQuantConfig_t* config) const;
+
+  // What calls are looked up by in a tuning table.
+  qcclTuningKey_t tuningKey(bool onDevice) const;
 
   // Blocks until this rank's part of a prepared call is done; on GPU memory, enqueues it on the call's stream and returns. An Error makes
   // the communicator unusable on every rank.
@@ -93,7 +99,10 @@ class Communicator {
   // Runs body() alone, and after a failure of it ends the communicator on every rank. what() names the operation, for that case only.
   template <typename Describe, typename Body>
   void guarded(Describe what, Body body);
-  Choice chooseFor(const Call& call, const qcclQuantConfig_t* config) const;
+  // values: every element is one, and all have the call's codec.
+  Call prepareFor(Call call, const qcclQuantConfig_t* config, bool values) const;
+  Situation situation(bool onDevice) const;
+  Choice chooseFor(const Call& call, const qcclQuantConfig_t* config, bool values) const;
   void copyOwn(const Call& call);
   DeviceCalls& deviceCallsFor(const Call& call);
   void runOnDevice(const Call& call);

@@ -4,6 +4,22 @@
 
 namespace qccl::collectives {
 
+// The one place that says how calls on GPU memory go: known on every rank alike, before the first of them.
+Situation Communicator::situation(bool onDevice) const {
+  Situation result(layout_, options_.tuning);
+  if (onDevice) {
+    result.devicePath = RankPath::peer;
+    result.canUseNccl = false;
+  }
+  return result;
+}
+
+qcclTuningKey_t Communicator::tuningKey(bool onDevice) const {
+  const Situation where = situation(onDevice);
+  const RankLayout layout = where.layout(options_.quant.quant);
+  return {pathName(where.path(layout)), layout.size, layout.ranksPerHost};
+}
+
 DeviceCalls& Communicator::deviceCallsFor(const Call& call) {
   if (!deviceCalls_) {
     const DeviceCallOptions options{name(), options_.executor.timeout, options_.threadBlocks};
