@@ -92,6 +92,12 @@ std::vector<Setting> readSettingTable() {
   return settings;
 }
 
+std::string readTuningTable() {
+  const char* text = nullptr;
+  check(qcclGetTuningTable(nullptr, &text), "qcclGetTuningTable");
+  return std::string("# collective memory path ranks ranksPerHost dtype asked upToBytes codec algorithm requested\n") + text;
+}
+
 LibraryFacts readLibraryFacts() {
   LibraryFacts facts;
   facts.version = versionText();
@@ -99,6 +105,7 @@ LibraryFacts readLibraryFacts() {
   facts.cpu = {{"model", modelName()}, {"processors", std::to_string(std::thread::hardware_concurrency())}, {"features", features()}};
   facts.settings = readSettingTable();
   facts.algorithms = readAlgorithms();
+  facts.tuning = readTuningTable();
   return facts;
 }
 

@@ -38,10 +38,14 @@ struct LibraryFacts {
   std::vector<std::pair<std::string, std::string>> cpu;    // of this machine
   std::vector<Setting> settings;
   std::vector<AlgorithmRow> algorithms;
+  std::string tuning;  // the tuning table in effect here
 };
 
 // Throws ToolError, for one when the environment holds a bad setting.
 LibraryFacts readLibraryFacts();
 std::vector<Setting> readSettingTable();
+
+// As the file of one would hold it.
+std::string readTuningTable();
 
 }  // namespace qccl::bench

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 namespace qccl::bench {
 namespace {
@@ -117,6 +118,9 @@ std::string jsonPage(const LibraryFacts& facts) {
                                   {"int8_bound_nearest", nearest},
                                   {"int8_bound_stochastic", stochastic}});
   }
+  page["tuning"] = ordered_json::array();
+  std::istringstream lines(facts.tuning);
+  for (std::string line; std::getline(lines, line);) page["tuning"].push_back(line);
   return page.dump(2) + "\n";
 }
 

@@ -30,7 +30,10 @@ qcclStats_t statsOf(qcclComm_t comm) {
 qcclPlan_t planOf(const Options& options, const Shape& shape, qcclComm_t comm) {
   qcclPlan_t plan{};
   if (options.collective == qcclCollAllReduce || options.collective == qcclCollReduceScatter) {
-    check(qcclCommExplain(comm, options.collective, shape.count, options.dtype, options.op, nullptr, &plan), "qcclCommExplain", comm);
+    const std::optional<qcclQuantConfig_t> quant = quantOfCall(options);
+    check(qcclCommExplainIn(comm, memoryOf(options), options.collective, shape.count, options.dtype, options.op, quant ? &*quant : nullptr,
+                            &plan),
+          "qcclCommExplainIn", comm);
   } else {
     plan.codec = qcclCodecNone;
     plan.predictedSnrDb = std::numeric_limits<double>::infinity();

@@ -45,14 +45,23 @@ bool hasInPlace(qcclColl_t collective) { return collective != qcclCollSendRecv; 
 
 bool receives(qcclColl_t collective, int rank, int root) { return collective != qcclCollReduce || rank == root; }
 
+std::optional<qcclQuantConfig_t> quantOfCall(const Options& options) {
+  if (!options.keepCodec) return std::nullopt;
+  qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
+  quant.codec = options.codec;
+  return quant;
+}
+
 void runCollective(const Options& options, const Shape& shape, const void* send, void* recv, int rank, int ranks, qcclComm_t comm,
                    qcclStream_t stream) {
   const qcclDataType_t dtype = options.dtype;
+  const std::optional<qcclQuantConfig_t> own = quantOfCall(options);
+  const qcclQuantConfig_t* const quant = own ? &*own : nullptr;
   switch (options.collective) {
     case qcclCollAllReduce:
-      return check(qcclAllReduce(send, recv, shape.count, dtype, options.op, comm, stream), "qcclAllReduce", comm);
+      return check(qcclAllReduceEx(send, recv, shape.count, dtype, options.op, quant, comm, stream), "qcclAllReduce", comm);
     case qcclCollReduceScatter:
-      return check(qcclReduceScatter(send, recv, shape.count, dtype, options.op, comm, stream), "qcclReduceScatter", comm);
+      return check(qcclReduceScatterEx(send, recv, shape.count, dtype, options.op, quant, comm, stream), "qcclReduceScatter", comm);
     case qcclCollAllGather:
       return check(qcclAllGather(send, recv, shape.count, dtype, comm, stream), "qcclAllGather", comm);
     case qcclCollBroadcast:

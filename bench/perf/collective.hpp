@@ -5,6 +5,7 @@
 #include <qccl/qccl.h>
 
 #include <cstddef>
+#include <optional>
 
 #include "perf/options.hpp"
 
@@ -41,6 +42,9 @@ bool isSameEverywhere(qcclColl_t collective);
 bool hasInPlace(qcclColl_t collective);
 // `rank` gets a result.
 bool receives(qcclColl_t collective, int rank, int root);
+
+// What the call itself asks for; none: what the communicator was configured with.
+std::optional<qcclQuantConfig_t> quantOfCall(const Options& options);
 
 // Makes the call; blocks until done where the operands are host memory (`stream` is NULL then). Throws ToolError.
 void runCollective(const Options& options, const Shape& shape, const void* send, void* recv, int rank, int ranks, qcclComm_t comm,

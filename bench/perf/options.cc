@@ -34,6 +34,18 @@ int parseName(const std::string& flag, const std::string& text, const Names& nam
   refuse(flag, text, std::vector<std::string>(std::begin(names), std::end(names)));
 }
 
+std::vector<std::string> splitAtCommas(const std::string& text) {
+  std::vector<std::string> parts(1);
+  for (const char c : text) {
+    if (c == ',') {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  return parts;
+}
+
 void requireRange(const std::string& flag, std::int64_t value, std::int64_t low, std::int64_t high) {
   if (value < low || value > high) {
     throw ToolError(flag + " " + std::to_string(value) + ": must be from " + std::to_string(low) + " to " + std::to_string(high));
@@ -43,7 +55,7 @@ void requireRange(const std::string& flag, std::int64_t value, std::int64_t low,
 // The command line as text, before names become values.
 struct RawOptions {
   std::string collective = "allreduce";
-  std::string dtype = "float32";
+  std::string dtypes = "float32";
   std::string op = "sum";
   std::string algorithm = "auto";
   std::string codec = "none";
@@ -73,18 +85,23 @@ void addFlags(CLI::App& app, RawOptions& raw, Options& options) {
   app.add_option("--rounding", raw.rounding, joined(enumNames(qcclEnumRounding, qcclNumRoundings)))->capture_default_str();
   app.add_option("--quant-min", raw.quantMinBytes,
                  "Calls below this size take the exact path, as QCCL_MIN_BYTES (default here: 0, so that the codec is measured)");
+  app.add_flag("--keep-codec", options.keepCodec,
+               "The codec is requested with every call (qcclAllReduceEx), and not replaced by the exact path where that is faster; without "
+               "it it is the communicator's, as in a program that sets QCCL_CODEC");
   app.add_option("--min-snr", options.minSnrDb,
                  "Least signal-to-noise ratio in dB to be expected of a quantized call; the library then chooses another algorithm, or the "
                  "exact path (default: as QCCL_MIN_SNR_DB)");
-  app.add_option("--dtype", raw.dtype, joined(enumNames(qcclEnumDataType, qcclNumTypes)))->capture_default_str();
+  app.add_option("--dtype", raw.dtypes, joined(enumNames(qcclEnumDataType, qcclNumTypes)) + "; with --tune several, separated by commas")
+      ->capture_default_str();
   app.add_option("--op", raw.op, joined(enumNames(qcclEnumRedOp, qcclNumOps)))->capture_default_str();
   app.add_option("--root", options.root, "Root of broadcast and reduce")->capture_default_str();
   app.add_option("--min", raw.minBytes, "First size (K, M, G: powers of 1024)")->capture_default_str();
   app.add_option("--max", raw.maxBytes, "Last size")->capture_default_str();
-  app.add_option("--factor", options.factor, "From one size to the next")->capture_default_str();
+  app.add_option("--factor", options.factor, "From one size to the next (with --tune: 2)")->capture_default_str();
   app.add_option("--iters", options.iterations, "Timed iterations of a size; 0: as many as fit into --time")->capture_default_str();
   app.add_option("--warmup", options.warmup, "Iterations before that")->capture_default_str();
-  app.add_option("--time", options.seconds, "Seconds for the timed iterations of a size")->capture_default_str();
+  app.add_option("--time", options.seconds, "Seconds for the timed iterations of a size (with --tune: of each algorithm)")
+      ->capture_default_str();
   app.add_option("--check", raw.check, "1: verify results; 0: do not")->capture_default_str();
   app.add_option("--data", raw.data, "normal, uniform (-1..1), heavy (tails as Student's t), integers (sums are exact)")
       ->capture_default_str();
@@ -101,6 +118,10 @@ void addFlags(CLI::App& app, RawOptions& raw, Options& options) {
   app.add_option("--nccl-lib", options.ncclLib,
                  "File of --against nccl (default: NCCL_LIBRARY, else libnccl.so.2 where the loader finds it); PyTorch's is "
                  "site-packages/nvidia/nccl/lib/libnccl.so.2");
+  app.add_option("--tune", options.tunePath,
+                 "Measures every algorithm, with the codec and exact, and writes which one is the fastest at which size into this tuning "
+                 "table; rows for other calls that it has stay. libqccl reads it where QCCL_TUNING_TABLE names it. With --against nccl "
+                 "also NCCL, which calls can be handed over to");
   app.add_option("--json", options.jsonPath, "Also write JSON lines to this file; -: to standard output instead of the table");
 }
 
@@ -116,6 +137,19 @@ void validateMemory(const Options& options) {
   if (!options.ncclLib.empty() && options.against != Against::nccl) throw ToolError("--nccl-lib: only of use with --against nccl");
 }
 
+void validateTuning(const Options& options) {
+  if (options.tuneTypes.size() > 1 && options.tunePath.empty()) throw ToolError("--dtype: several types only with --tune");
+  if (options.tunePath.empty()) return;
+  if (options.collective != qcclCollAllReduce && options.collective != qcclCollReduceScatter) {
+    throw ToolError("--tune: only allreduce and reducescatter have a choice of algorithms");
+  }
+  if (options.algorithm != qcclAlgoAuto) throw ToolError("--tune: measures all algorithms; leave --algo out");
+  if (!options.jsonPath.empty()) throw ToolError("--tune: writes a tuning table and no JSON lines; leave --json out");
+  if (options.against != Against::none && options.against != Against::nccl) {
+    throw ToolError(std::string("--against ") + againstName(options.against) + ": calls can be handed over to NCCL only; leave it out");
+  }
+}
+
 void validate(const Options& options) {
   requireRange("--factor", static_cast<std::int64_t>(options.factor), 2, 1024);
   requireRange("--iters", options.iterations, 0, 1000000);
@@ -127,6 +161,7 @@ void validate(const Options& options) {
   if (options.minSnrDb && !(*options.minSnrDb >= 0)) throw ToolError("--min-snr: must not be negative");
   if (options.root < 0) throw ToolError("--root: must not be negative");
   validateMemory(options);
+  validateTuning(options);
 }
 
 }  // namespace
@@ -143,6 +178,8 @@ std::vector<std::size_t> Options::sizes() const {
 const char* dataKindName(DataKind kind) { return kDataKinds[static_cast<int>(kind)]; }
 
 const char* againstName(Against against) { return kAgainst[static_cast<int>(against)]; }
+
+qcclMemory_t memoryOf(const Options& options) { return options.memory == MemoryKind::cuda ? qcclMemoryCuda : qcclMemoryHost; }
 
 const char* memoryName(MemoryKind memory) { return kMemories[static_cast<int>(memory)]; }
 
@@ -175,7 +212,12 @@ std::optional<Options> parseOptions(int argc, char** argv) {
   addFlags(app, raw, options);
   if (!parseCommandLine(app, argc, argv)) return std::nullopt;
   options.collective = static_cast<qcclColl_t>(parseEnum("collective", raw.collective, qcclEnumColl, qcclNumColls));
-  options.dtype = static_cast<qcclDataType_t>(parseEnum("--dtype", raw.dtype, qcclEnumDataType, qcclNumTypes));
+  options.tuneTypes.clear();
+  for (const std::string& name : splitAtCommas(raw.dtypes)) {
+    options.tuneTypes.push_back(static_cast<qcclDataType_t>(parseEnum("--dtype", name, qcclEnumDataType, qcclNumTypes)));
+  }
+  options.dtype = options.tuneTypes.front();
+  if (!options.tunePath.empty() && app.count("--factor") == 0) options.factor = 2;
   options.op = static_cast<qcclRedOp_t>(parseEnum("--op", raw.op, qcclEnumRedOp, qcclNumOps));
   options.algorithm = static_cast<qcclAlgo_t>(parseEnum("--algo", raw.algorithm, qcclEnumAlgo, qcclNumAlgos));
   options.codec = static_cast<qcclCodec_t>(parseEnum("--codec", raw.codec, qcclEnumCodec, qcclNumCodecs));

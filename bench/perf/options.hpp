@@ -28,6 +28,7 @@ struct Options {
   qcclRounding_t rounding = qcclRoundNearest;
   int blockElems = 256;
   std::uint64_t quantMinBytes = 0;  // the threshold below which the library takes the exact path
+  bool keepCodec = false;           // the codec is requested with every call, and not replaced where the exact path is faster
   std::optional<double> minSnrDb;   // demanded of quantized calls; none: as QCCL_MIN_SNR_DB
 
   int ranks = 0;  // 0: not given
@@ -51,6 +52,9 @@ struct Options {
   std::uint64_t seed = 1;
   std::string jsonPath;  // empty: none; "-": standard output, without the table
 
+  std::string tunePath;                                   // of the tuning table to be written; empty: an ordinary run
+  std::vector<qcclDataType_t> tuneTypes = {qcclFloat32};  // for each of these, in place of dtype
+
   // minBytes, minBytes * factor, ... up to maxBytes.
   std::vector<std::size_t> sizes() const;
 };
@@ -58,6 +62,8 @@ struct Options {
 const char* dataKindName(DataKind kind);
 const char* againstName(Against against);
 const char* memoryName(MemoryKind memory);
+// As the library names it.
+qcclMemory_t memoryOf(const Options& options);
 
 // Throws ToolError for a bad command line. nothing: the help was asked for and printed.
 std::optional<Options> parseOptions(int argc, char** argv);

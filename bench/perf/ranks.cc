@@ -18,6 +18,7 @@
 #include "perf/peer.hpp"
 #include "perf/rank.hpp"
 #include "perf/report.hpp"
+#include "perf/tune.hpp"
 
 namespace qccl::bench {
 namespace {
@@ -55,6 +56,11 @@ std::uint64_t runRank(const Options& options, std::vector<qcclComm_t> comms, int
   std::unique_ptr<Peer> peer;
   try {
     memory = makeMemory(options, localRank);
+    if (!options.tunePath.empty()) {
+      runTuning(options, rank, *memory, transport);
+      rank.finish();
+      return 0;
+    }
     peer = makePeer(options, rank, *memory);
     const std::uint64_t failures = runWith(options, rank, *memory, peer.get(), transport);
     rank.finish();
@@ -140,6 +146,7 @@ int runRanks(const Options& options, char** argv) {
   check(qcclLaunchGetInfo(&launch), "qcclLaunchGetInfo");
   requireMemoryKind(options);
   requirePeer(options, launch.launcher);
+  if (!options.tunePath.empty() && launch.rank == 0) requireTuning(options);
   const bool launched = std::string(launch.launcher) != "none";
   if (launched && options.ranks != 0 && options.ranks != launch.size) {
     throw ToolError("--ranks " + std::to_string(options.ranks) + ": " + launch.launcher + " has started " + std::to_string(launch.size) +

@@ -26,22 +26,17 @@ struct Samples {
 // Makes the calls and notes how long each took on this rank.
 class Loop {
  public:
-  Loop(const Options& options, const Shape& shape, const Operands& operands, Rank& rank, Peer* peer, Memory& memory)
+  Loop(const Options& options, const Operands& operands, Rank& rank, Memory& memory, const std::function<void()>& call,
+       const std::function<void()>* peerCall)
       : operands_(operands),
         rank_(rank),
         memory_(memory),
         refillEvery_(callsBetweenRefills(options, rank.size())),
         callsPerSample_(memory.callsPerSample(operands.refillTo != nullptr ? refillEvery_ : kAnyNumber)) {
-    qccl_ = memory.sampler(
-        callsPerSample_,
-        [&options, &shape, &operands, &rank, &memory] {
-          runCollective(options, shape, operands.source(), operands.recv, rank.index(), rank.size(), rank.comm(), memory.stream());
-        },
-        rank.comm());
-    if (peer == nullptr) return;
+    qccl_ = memory.sampler(callsPerSample_, call, rank.comm());
+    if (peerCall == nullptr) return;
     if (memory.startsTogether()) rank.barrier();  // the other library need not be able to wait for a rank that has failed
-    peer_ = memory.sampler(
-        callsPerSample_, [&shape, &operands, peer] { peer->run(shape, operands.source(), operands.recv, operands.inPlace); }, rank.comm());
+    peer_ = memory.sampler(callsPerSample_, *peerCall, rank.comm());
   }
 
   std::size_t callsPerSample() const { return callsPerSample_; }
@@ -111,8 +106,9 @@ std::size_t callsBetweenRefills(const Options& options, int ranks) {
   return static_cast<std::size_t>(std::max(1.0, std::floor(bits / std::log2(ranks))));
 }
 
-Timings timeCollective(const Options& options, const Shape& shape, const Operands& operands, Rank& rank, Peer* peer, Memory& memory) {
-  Loop loop(options, shape, operands, rank, peer, memory);
+Timings timeCalls(const Options& options, const Operands& operands, Rank& rank, Memory& memory, const std::function<void()>& call,
+                  const std::function<void()>* peerCall) {
+  Loop loop(options, operands, rank, memory, call, peerCall);
   const Samples warm = loop.run(static_cast<std::uint64_t>(std::max(1, options.warmup)));
   // Rank 0 decides for all: how many of its median warm samples fit into the time.
   const auto calls = static_cast<double>(loop.callsPerSample());
@@ -125,8 +121,16 @@ Timings timeCollective(const Options& options, const Shape& shape, const Operand
   Timings timings;
   timings.callsPerSample = loop.callsPerSample();
   timings.qccl = summarize(slowest(rank.gather(mine.qccl), iterations));
-  if (peer != nullptr) timings.peer = summarize(slowest(rank.gather(mine.peer), iterations));
+  if (peerCall != nullptr) timings.peer = summarize(slowest(rank.gather(mine.peer), iterations));
   return timings;
+}
+
+Timings timeCollective(const Options& options, const Shape& shape, const Operands& operands, Rank& rank, Peer* peer, Memory& memory) {
+  const std::function<void()> call = [&] {
+    runCollective(options, shape, operands.source(), operands.recv, rank.index(), rank.size(), rank.comm(), memory.stream());
+  };
+  const std::function<void()> peerCall = [&] { peer->run(shape, operands.source(), operands.recv, operands.inPlace); };
+  return timeCalls(options, operands, rank, memory, call, peer != nullptr ? &peerCall : nullptr);
 }
 
 }  // namespace qccl::bench

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 
 #include "perf/collective.hpp"
@@ -38,6 +39,10 @@ struct Timings {
 // agree on the number of iterations. On a GPU an iteration is a sample of several calls, which all ranks begin together, and its time that
 // of one of them; turns are taken sample by sample.
 Timings timeCollective(const Options& options, const Shape& shape, const Operands& operands, Rank& rank, Peer* peer, Memory& memory);
+
+// The same for any call on the operands, and `peerCall` in turn with it (nullptr: alone). Both must outlive this function.
+Timings timeCalls(const Options& options, const Operands& operands, Rank& rank, Memory& memory, const std::function<void()>& call,
+                  const std::function<void()>* peerCall = nullptr);
 
 // After this many in-place calls the values of ordinary data may be near the end of the type's range.
 std::size_t callsBetweenRefills(const Options& options, int ranks);

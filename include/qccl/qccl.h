@@ -143,6 +143,9 @@ typedef enum {
   qcclNumColls = 6
 } qcclColl_t;
 
+/* Where the buffers of a call lie. */
+typedef enum { qcclMemoryHost = 0, qcclMemoryCuda = 1 } qcclMemory_t;
+
 #define QCCL_UNDEF_INT INT32_MIN
 
 /* How a communicator (or one call, qcclAllReduceEx) quantizes. A field left at its QCCL_UNDEF_INT / UINT64_MAX value takes the setting of
@@ -292,10 +295,25 @@ QCCL_API qcclResult_t qcclCommGetStats(qcclComm_t comm, qcclStats_t* stats);
 /* The same for the last completed call alone (the last group of point-to-point operations counts as one); all zero before the first. */
 QCCL_API qcclResult_t qcclCommGetLastCallStats(qcclComm_t comm, qcclStats_t* stats);
 
-/* Says what AllReduce or ReduceScatter (count = recvcount) with these arguments would do on `comm`; quant as in qcclAllReduceEx. Local: no
- * communication. */
+/* Says what AllReduce or ReduceScatter (count = recvcount) of host memory with these arguments would do on `comm`; quant as in
+ * qcclAllReduceEx. Local: no communication. */
 QCCL_API qcclResult_t qcclCommExplain(qcclComm_t comm, qcclColl_t coll, size_t count, qcclDataType_t dtype, qcclRedOp_t op,
                                       const qcclQuantConfig_t* quant, qcclPlan_t* plan);
+
+/* The same for buffers in `memory`. */
+QCCL_API qcclResult_t qcclCommExplainIn(qcclComm_t comm, qcclMemory_t memory, qcclColl_t coll, size_t count, qcclDataType_t dtype,
+                                        qcclRedOp_t op, const qcclQuantConfig_t* quant, qcclPlan_t* plan);
+
+/* What rows of a tuning table (docs/tuning.md) are found by, besides the call. */
+typedef struct {
+  const char*
+      path; /* how the ranks reach one another: "oneHost" or "severalHosts" in host memory, "peer" or "nccl" in GPU memory; static */
+  int ranks;
+  int ranksPerHost; /* 0: the ranks do not lie on hosts in equal numbers, those of a host one after another */
+} qcclTuningKey_t;
+
+/* *key = that of calls on buffers in `memory`. Local. */
+QCCL_API qcclResult_t qcclCommGetTuningKey(qcclComm_t comm, qcclMemory_t memory, qcclTuningKey_t* key);
 
 /* ----------------------------------------------------------------------------------------------------
  * Collectives. Counts are elements. A count of 0 is a valid call that touches no buffer.
@@ -308,7 +326,7 @@ QCCL_API qcclResult_t qcclAllReduce(const void* sendbuff, void* recvbuff, size_t
 
 /* The same with a quantization of its own: fields of `quant` that are not UNDEF replace the communicator's. A request that cannot be met
  * (an integer type with codec int8, say) is refused with qcclInvalidArgument; the communicator's own default would take the exact path
- * instead. */
+ * instead, and does so as well where that is faster (docs/tuning.md), which a codec requested here is not replaced by. */
 QCCL_API qcclResult_t qcclAllReduceEx(const void* sendbuff, void* recvbuff, size_t count, qcclDataType_t dtype, qcclRedOp_t op,
                                       const qcclQuantConfig_t* quant, qcclComm_t comm, qcclStream_t stream);
 
@@ -327,6 +345,10 @@ QCCL_API qcclResult_t qcclCommResetFeedback(qcclComm_t comm);
 /* recvbuff (recvcount elements) = op over ranks of sendbuff[rank * recvcount + i]. In place if recvbuff == sendbuff + rank * recvcount. */
 QCCL_API qcclResult_t qcclReduceScatter(const void* sendbuff, void* recvbuff, size_t recvcount, qcclDataType_t dtype, qcclRedOp_t op,
                                         qcclComm_t comm, qcclStream_t stream);
+
+/* The same with a quantization of its own, as qcclAllReduceEx. */
+QCCL_API qcclResult_t qcclReduceScatterEx(const void* sendbuff, void* recvbuff, size_t recvcount, qcclDataType_t dtype, qcclRedOp_t op,
+                                          const qcclQuantConfig_t* quant, qcclComm_t comm, qcclStream_t stream);
 
 /* recvbuff[r * sendcount + i] = rank r's sendbuff[i]; always exact. In place if sendbuff == recvbuff + rank * sendcount. */
 QCCL_API qcclResult_t qcclAllGather(const void* sendbuff, void* recvbuff, size_t sendcount, qcclDataType_t dtype, qcclComm_t comm,
@@ -387,6 +409,11 @@ typedef struct {
 /* Row `index` of the table of settings; qcclInvalidArgument past its end, or when the environment holds a bad value (the message names it).
  */
 QCCL_API qcclResult_t qcclGetSettingInfo(int index, qcclSettingInfo_t* info);
+
+/* *text = a tuning table (docs/tuning.md) with the rows that are built in behind its own. path: its file; "": none, only the rows built in;
+ * NULL: what QCCL_TUNING_TABLE names. qcclInvalidArgument with the line and what to write there if the file is wrong. Valid until the next
+ * call of this function on this thread. */
+QCCL_API qcclResult_t qcclGetTuningTable(const char* path, const char** text);
 
 /* *info = static text, "key: value" lines: version, compiler, build type, CPU kernels in use (avx512, avx2, baseline), transports built in
  * (UCX itself is opened when it is first used). */

@@ -66,6 +66,11 @@ qcclResult_t qcclReduceScatter(const void* sendbuff, void* recvbuff, size_t recv
   return collective(makeCall(qcclCollReduceScatter, sendbuff, recvbuff, recvcount, dtype, op, -1), nullptr, comm, stream);
 }
 
+qcclResult_t qcclReduceScatterEx(const void* sendbuff, void* recvbuff, size_t recvcount, qcclDataType_t dtype, qcclRedOp_t op,
+                                 const qcclQuantConfig_t* quant, qcclComm_t comm, qcclStream_t stream) {
+  return collective(makeCall(qcclCollReduceScatter, sendbuff, recvbuff, recvcount, dtype, op, -1), quant, comm, stream);
+}
+
 qcclResult_t qcclAllGather(const void* sendbuff, void* recvbuff, size_t sendcount, qcclDataType_t dtype, qcclComm_t comm,
                            qcclStream_t stream) {
   return collective(makeCall(qcclCollAllGather, sendbuff, recvbuff, sendcount, dtype, qcclSum, -1), nullptr, comm, stream);
@@ -95,17 +100,6 @@ qcclResult_t qcclGroupStart(void) {
 
 qcclResult_t qcclGroupEnd(void) {
   return guard([] { groupEnd(); });
-}
-
-qcclResult_t qcclCommExplain(qcclComm_t comm, qcclColl_t coll, size_t count, qcclDataType_t dtype, qcclRedOp_t op,
-                             const qcclQuantConfig_t* quant, qcclPlan_t* plan) {
-  return guard([&] {
-    requireNonNull(plan, "qcclCommExplain", "plan");
-    if (qccl::typeSize(dtype) == 0) qccl::fail(qcclInvalidArgument, "qcclCommExplain: data type ", static_cast<int>(dtype), " is unknown");
-    if (qccl::enumName(qcclEnumRedOp, op) == nullptr)
-      qccl::fail(qcclInvalidArgument, "qcclCommExplain: operation ", static_cast<int>(op), " is unknown");
-    *plan = lookUp(comm)->explain(makeCall(coll, nullptr, nullptr, count, dtype, op, -1), quant);
-  });
 }
 
 }  // extern "C"

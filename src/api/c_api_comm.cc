@@ -5,6 +5,7 @@
 #include "api/group.hpp"
 #include "api/guard.hpp"
 #include "api/handles.hpp"
+#include "collectives/tuning_agreement.hpp"
 #include "core/log.hpp"
 #include "transport/bootstrap.hpp"
 
@@ -19,6 +20,15 @@ qcclComm_t makeCommunicator(transport::Membership membership, const collectives:
   return registerCommunicator(std::move(comm));
 }
 
+// Of ranks whose environments may differ. Collective.
+qcclComm_t joinCommunicator(const qcclUniqueId& id, int rank, int nranks, const CommConfig& config) {
+  transport::Membership membership = transport::joinTcp(id, rank, nranks, config.settings);
+  collectives::CommunicatorOptions options = config.options;
+  const Deadline deadline = Deadline::in(options.executor.timeout);
+  options.tuning = collectives::agreeOnTuning(*membership.control, config.settings.tuningTable, deadline);
+  return makeCommunicator(std::move(membership), options);
+}
+
 // Before any rank connects: each finds out by itself.
 void checkSize(const char* function, int nranks) {
   if (nranks < 1 || nranks > collectives::kMaxRanks)
@@ -30,9 +40,7 @@ void initRank(qcclComm_t* comm, int nranks, const qcclUniqueId& id, int rank, co
   checkSize("qcclCommInitRank", nranks);
   if (rank < 0 || rank >= nranks)
     fail(qcclInvalidArgument, "qcclCommInitRank: rank = ", rank, " must be from 0 to nranks - 1 = ", nranks - 1);
-  submitTask([comm, nranks, id, rank, config = resolveConfig(userConfig)] {
-    *comm = makeCommunicator(transport::joinTcp(id, rank, nranks, config.settings), config.options);
-  });
+  submitTask([comm, nranks, id, rank, config = resolveConfig(userConfig)] { *comm = joinCommunicator(id, rank, nranks, config); });
 }
 
 // Each rank joins on a thread of its own: they wait for one another.
@@ -40,18 +48,18 @@ void initAll(qcclComm_t* comms, int nranks, const int* devices, const qcclConfig
   requireNonNull(comms, "qcclCommInitAll", "comms");
   checkSize("qcclCommInitAll", nranks);
   if (devices != nullptr) fail(qcclInvalidArgument, "qcclCommInitAll: devices must be NULL: this build works on host memory");
-  const CommConfig config = resolveConfig(userConfig);
+  CommConfig config = resolveConfig(userConfig);
   std::vector<qcclComm_t> made(static_cast<std::size_t>(nranks));
   if (config.settings.transport == "ucx") {
     const qcclUniqueId id = transport::makeUniqueId(config.settings);
     groupStart();
     for (int rank = 0; rank < nranks; ++rank) {
-      submitTask([&made, &config, &id, nranks, rank] {
-        made[static_cast<std::size_t>(rank)] = makeCommunicator(transport::joinTcp(id, rank, nranks, config.settings), config.options);
-      });
+      submitTask(
+          [&made, &config, &id, nranks, rank] { made[static_cast<std::size_t>(rank)] = joinCommunicator(id, rank, nranks, config); });
     }
     groupEnd();
   } else {
+    config.options.tuning = collectives::readTuning(config.settings.tuningTable);
     std::vector<transport::Membership> memberships = transport::connectInproc(nranks);
     for (std::size_t rank = 0; rank < made.size(); ++rank) made[rank] = makeCommunicator(std::move(memberships[rank]), config.options);
   }

@@ -56,7 +56,9 @@ Communicator::Communicator(transport::Membership membership, CommunicatorOptions
   QCCL_CHECK(size_ <= kMaxRanks && layout_.size == size_);
 }
 
-Call Communicator::prepare(Call call, const qcclQuantConfig_t* config) const {
+Call Communicator::prepare(Call call, const qcclQuantConfig_t* config) const { return prepareFor(std::move(call), config, true); }
+
+Call Communicator::prepareFor(Call call, const qcclQuantConfig_t* config, bool values) const {
   const char* name = enumName(qcclEnumColl, call.coll);
   const std::size_t elemBytes = typeSize(call.dtype);
   if (elemBytes == 0) fail(qcclInvalidArgument, name, ": data type ", static_cast<int>(call.dtype), " is unknown; see qcclDataType_t");
@@ -76,14 +78,7 @@ Call Communicator::prepare(Call call, const qcclQuantConfig_t* config) const {
   if (call.count > 0 && readsInput && call.input == nullptr) fail(qcclInvalidArgument, name, ": sendbuff is NULL; pass a host buffer");
   if (call.count > 0 && writesOutput && call.output == nullptr) fail(qcclInvalidArgument, name, ": recvbuff is NULL; pass a host buffer");
 
-  call.quant = chooseFor(call, config).quant;
-  if (call.quant.algorithm == qcclAlgoNccl) {
-    if (!call.onDevice()) fail(qcclInvalidArgument, name, ": algorithm nccl is for GPU memory; use another on host memory");
-    if (call.quant.codec != qcclCodecNone) {
-      fail(qcclInvalidArgument, name, ": algorithm nccl is exact and takes no codec; use codec none with it, or another algorithm with ",
-           enumName(qcclEnumCodec, call.quant.codec));
-    }
-  }
+  call.quant = chooseFor(call, config, values).quant;
   if (call.onDevice()) {
     call.quant.inspectEvery = 0;  // nothing of the values comes to the host
     requireDeviceCall(call, deviceOptions_);
@@ -93,7 +88,7 @@ Call Communicator::prepare(Call call, const qcclQuantConfig_t* config) const {
 
 Call Communicator::prepareMapped(Call call, const qcclPrecisionRange_t* ranges, std::size_t numRanges,
                                  const qcclQuantConfig_t* config) const {
-  call = prepare(call, config);
+  call = prepareFor(call, config, false);
   if (!isQuantizable(call.dtype) || !isQuantizable(call.op)) {
     fail(qcclInvalidArgument, "a precision map is for sums and averages of float32, bfloat16 and float16, not for ",
          enumName(qcclEnumRedOp, call.op), " of ", enumName(qcclEnumDataType, call.dtype));
@@ -124,7 +119,7 @@ Call Communicator::preparePacked(Call call, const quant::PackedFormat& format, c
   own.minBytes = 0;
   own.inspectEvery = 0;
   if (call.coll == qcclCollAllGather) own.codec = QCCL_UNDEF_INT;  // chooses nothing, and may not be asked for a codec
-  call = prepare(call, &own);
+  call = prepareFor(call, &own, false);
   call.quant.codec = format.codec;
   call.quant.scale = format.scale;
   call.quant.blockElems = format.blockElems;
@@ -132,10 +127,12 @@ Call Communicator::preparePacked(Call call, const quant::PackedFormat& format, c
   return call;
 }
 
-Choice Communicator::chooseFor(const Call& call, const qcclQuantConfig_t* config) const {
+Choice Communicator::chooseFor(const Call& call, const qcclQuantConfig_t* config, bool values) const {
   const QuantDefaults wanted = config != nullptr ? resolve(*config, options_.quant) : options_.quant;
   const bool requested = config != nullptr && config->codec != QCCL_UNDEF_INT && config->codec != qcclCodecNone;
-  return choose(call.coll, call.count, call.dtype, call.op, layout_, wanted, requested);
+  Situation where = situation(call.onDevice());
+  where.mayReplaceCodec = values;
+  return choose(call.coll, call.count, call.dtype, call.op, where, wanted, requested);
 }
 
 RankLayout Communicator::layoutFor(const Call& call) const { return {size_, call.quant.ranksPerHost}; }
@@ -178,7 +175,7 @@ qcclPlan_t Communicator::explain(const Call& call, const qcclQuantConfig_t* conf
   if (call.coll != qcclCollAllReduce && call.coll != qcclCollReduceScatter) {
     fail(qcclInvalidArgument, "qcclCommExplain: only allreduce and reducescatter have choices; the other collectives are always exact");
   }
-  const Choice choice = chooseFor(call, config);
+  const Choice choice = chooseFor(call, config, true);
   Call chosen = call;
   chosen.quant = choice.quant;
   qcclPlan_t plan{};
@@ -293,7 +290,7 @@ void Communicator::runQuantized(const Call& call, std::uint64_t sequence, qcclSt
   }
   Inspection inspection(call, messageElems(call, size_), sequence);
   countExecution(executeCall(call, sequence, false), stats);
-  const Call exact = inspection.exactCall(layout_);
+  const Call exact = inspection.exactCall({layout_, options_.tuning});
   stats->wireBytes += executeCall(exact, sequence, true).wireBytes;
   const bool ownPart = call.coll == qcclCollReduceScatter;
   const Inspection::Outcome outcome = inspection.compare(call, ownPart ? static_cast<std::size_t>(rank_) * call.count : 0, call.count);

@@ -8,6 +8,7 @@
 #include <qccl/qccl.h>
 
 #include <atomic>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
@@ -35,6 +36,7 @@ struct CommunicatorOptions {
   std::string gpuPath = "auto";                      // what carries them: auto, peer or nccl
   std::string ncclLibrary;                           // the file of the real NCCL; empty: as the loader finds it
   std::size_t ncclTileBytes = std::size_t{8} << 20;  // of what they cut a message into tiles by, over NCCL
+  std::shared_ptr<const TuningTable> tuning = builtInTuning();  // the same rows on every rank
 };
 
 class Communicator {
@@ -57,7 +59,11 @@ class Communicator {
   // Forgets what error feedback remembers.
   void resetFeedback();
 
+  // What `call` would do; of its buffers it matters where they lie.
   qcclPlan_t explain(const Call& call, const qcclQuantConfig_t* config) const;
+
+  // What calls are looked up by in a tuning table.
+  qcclTuningKey_t tuningKey(bool onDevice) const;
 
   // Blocks until this rank's part of a prepared call is done; on GPU memory, enqueues it on the call's stream and returns. An Error makes
   // the communicator unusable on every rank.
@@ -88,7 +94,10 @@ class Communicator {
   // Runs body() alone, and after a failure of it ends the communicator on every rank. what() names the operation, for that case only.
   template <typename Describe, typename Body>
   void guarded(Describe what, Body body);
-  Choice chooseFor(const Call& call, const qcclQuantConfig_t* config) const;
+  // values: every element is one, and all have the call's codec.
+  Call prepareFor(Call call, const qcclQuantConfig_t* config, bool values) const;
+  Situation situation(bool onDevice) const;
+  Choice chooseFor(const Call& call, const qcclQuantConfig_t* config, bool values) const;
   void copyOwn(const Call& call);
   DeviceCalls& deviceCallsOn(int device);
   void runOnDevice(const Call& call);
@@ -132,7 +141,7 @@ class Communicator {
   std::uint64_t quantizedCalls_ = 0;
   Statistics statistics_;
   const DeviceCallOptions deviceOptions_;
-  std::mutex deviceMutex_;
+  mutable std::mutex deviceMutex_;
   std::unique_ptr<DeviceCalls> deviceCalls_;  // from the first call on GPU memory
   int device_ = -1;                           // theirs
   Announcement lastDeviceCall_{};

@@ -31,6 +31,23 @@ void copyToItself(const std::vector<PointToPoint>& operations) {
 
 }  // namespace
 
+// The one place that says how calls on GPU memory go. Before the first of them only the settings are known, alike on every rank.
+Situation Communicator::situation(bool onDevice) const {
+  Situation result(layout_, options_.tuning);
+  if (!onDevice) return result;
+  const std::lock_guard lock(deviceMutex_);
+  const std::string path = deviceCalls_ ? deviceCalls_->path() : options_.gpuPath;
+  result.devicePath = path == "nccl" ? RankPath::nccl : RankPath::peer;
+  result.canUseNccl = deviceCalls_ && deviceCalls_->canUseNccl();
+  return result;
+}
+
+qcclTuningKey_t Communicator::tuningKey(bool onDevice) const {
+  const Situation where = situation(onDevice);
+  const RankLayout layout = where.layout(options_.quant.quant);
+  return {pathName(where.path(layout)), layout.size, layout.ranksPerHost};
+}
+
 DeviceCalls& Communicator::deviceCallsOn(int device) {
   if (!deviceCalls_) {
     auto made = makeDeviceCalls(*membership_.control, membership_.hosts, device, deviceOptions_);

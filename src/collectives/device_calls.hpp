@@ -76,6 +76,9 @@ class DeviceCalls {
   // What carries quantized calls and those of float32, bfloat16 and float16: "peer" (memory mapped into all ranks) or "nccl".
   virtual const char* path() const = 0;
 
+  // Whether the real NCCL can make calls in place of these: the same on every rank.
+  virtual bool canUseNccl() const = 0;
+
   // Waits for calls that have not ended; counts what ended. From any thread.
   virtual DeviceCounts counts() = 0;
 

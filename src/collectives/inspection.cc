@@ -5,7 +5,6 @@
 #include <cstring>
 #include <span>
 
-#include "collectives/selector.hpp"
 #include "core/types.hpp"
 #include "quant/kernels.hpp"
 #include "quant/noise.hpp"
@@ -50,7 +49,7 @@ std::vector<float> gather(const void* buffer, qcclDataType_t dtype, std::span<co
 Inspection::Inspection(const Call& call, std::size_t elems, std::uint64_t sequence)
     : indices_(chooseIndices(elems, sequence)), sample_(gather(call.input, call.dtype, indices_, 0)), op_(call.op) {}
 
-Call Inspection::exactCall(const RankLayout& ranks) {
+Call Inspection::exactCall(const Situation& situation) {
   Call exact;
   exact.coll = qcclCollAllReduce;
   exact.input = sample_.data();
@@ -58,7 +57,7 @@ Call Inspection::exactCall(const RankLayout& ranks) {
   exact.count = sample_.size();
   exact.dtype = qcclFloat32;
   exact.op = op_;
-  exact.quant = choose(exact.coll, exact.count, exact.dtype, exact.op, ranks, QuantDefaults{}, false).quant;
+  exact.quant = choose(exact.coll, exact.count, exact.dtype, exact.op, situation, QuantDefaults{}, false).quant;
   return exact;
 }
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "collectives/call.hpp"
-#include "collectives/rank_layout.hpp"
+#include "collectives/selector.hpp"
 
 namespace qccl::collectives {
 
@@ -20,7 +20,7 @@ class Inspection {
   Inspection(const Call& call, std::size_t elems, std::uint64_t sequence);
 
   // The exact all-reduce of the sample, to be run on all ranks. Valid as long as this object.
-  Call exactCall(const RankLayout& ranks);
+  Call exactCall(const Situation& situation);
 
   struct Outcome {
     std::size_t elems = 0;  // that could be compared: in this rank's output, and finite

@@ -15,10 +15,6 @@
 namespace qccl::collectives {
 namespace {
 
-// First thresholds; a table measured for each machine will replace them.
-constexpr std::size_t kOneshotMaxBytes = 32 << 10;
-constexpr int kOneshotMaxRanks = 8;
-
 bool quantizable(qcclColl_t coll) { return coll == qcclCollAllReduce || coll == qcclCollReduceScatter; }
 
 // Why codec int8 cannot be used; empty if it can.
@@ -29,59 +25,116 @@ std::string obstacle(qcclColl_t coll, qcclDataType_t dtype, qcclRedOp_t op) {
   return "";
 }
 
-// Why `algorithm` cannot run over these ranks; empty if it can.
-std::string obstacle(qcclAlgo_t algorithm, const RankLayout& ranks) {
-  if (!algorithmRow(algorithm).needsHosts) return "";
-  if (ranks.ranksPerHost == 0) {
-    return "the ranks do not lie on hosts as rank = host * ranksPerHost + index, with equally many on each; number them so, or set "
-           "ranksPerHost (QCCL_RANKS_PER_HOST)";
-  }
-  if (ranks.size % ranks.ranksPerHost != 0) {
-    return strCat("ranksPerHost = ", ranks.ranksPerHost, " does not divide the ", ranks.size,
-                  " ranks of the communicator; set a divisor, or 0 for the layout that the ranks found");
-  }
-  return "";
-}
+// One call's choice: the facts that all its steps need.
+class Selector {
+ public:
+  Selector(qcclColl_t coll, std::size_t bytes, qcclDataType_t dtype, const RankLayout& ranks, const Situation& situation, bool requested)
+      : coll_(coll),
+        bytes_(bytes),
+        dtype_(dtype),
+        ranks_(ranks),
+        situation_(situation),
+        keepsCodec_(requested || !situation.mayReplaceCodec),
+        canUseNccl_(situation.canUseNccl && situation.mayReplaceCodec) {}
 
-struct Candidate {
-  qcclAlgo_t algorithm;
-  std::string reason;
-};
+  struct Candidate {
+    qcclAlgo_t algorithm;
+    bool exact;  // codec none, whatever is asked for
+    std::string reason;
+  };
 
-// What the call may run with, cheapest first; never empty. Throws if the algorithm that was asked for cannot run.
-std::vector<Candidate> candidates(qcclColl_t coll, std::size_t bytes, qcclDataType_t dtype, const Quantization& quant,
-                                  const RankLayout& ranks) {
-  if (coll == qcclCollReduceScatter) {
-    if (quant.algorithm == qcclAlgoRing) return {{qcclAlgoRing, "ring as configured"}};
-    return {{qcclAlgoAuto, "the direct exchange"}};
+  // What a call that asks for `quant` may run with, the fastest first; never empty. Throws if the algorithm that was asked for cannot run.
+  std::vector<Candidate> candidates(const Quantization& quant) const {
+    if (coll_ != qcclCollAllReduce && coll_ != qcclCollReduceScatter) return {{qcclAlgoAuto, false, "the only algorithm"}};
+    if (quant.algorithm != qcclAlgoAuto) return {configured(quant)};
+    std::vector<Candidate> result = {measured(quant.codec)};
+    if (coll_ == qcclCollAllReduce && quant.codec != qcclCodecNone && !result.front().exact) addMorePrecise(quant, &result);
+    return result;
   }
-  if (coll != qcclCollAllReduce) return {{qcclAlgoAuto, "the only algorithm"}};
-  if (quant.algorithm != qcclAlgoAuto) {
+
+ private:
+  // Why `algorithm` cannot run; empty if it can.
+  std::string obstacle(qcclAlgo_t algorithm) const {
+    if (algorithm == qcclAlgoNccl && !situation_.devicePath) return "NCCL has no calls on host memory; leave the algorithm to the library (auto)";
+    if (algorithm == qcclAlgoNccl && !situation_.mayReplaceCodec) {
+      return "this call cannot be handed over to NCCL; leave the algorithm to the library (auto)";
+    }
+    if (algorithm == qcclAlgoAuto || !algorithmRow(algorithm).needsHosts) return "";
+    if (ranks_.ranksPerHost == 0) {
+      return "the ranks do not lie on hosts as rank = host * ranksPerHost + index, with equally many on each; number them so, or set "
+             "ranksPerHost (QCCL_RANKS_PER_HOST)";
+    }
+    if (ranks_.size % ranks_.ranksPerHost != 0) {
+      return strCat("ranksPerHost = ", ranks_.ranksPerHost, " does not divide the ", ranks_.size,
+                    " ranks of the communicator; set a divisor, or 0 for the layout that the ranks found");
+    }
+    return "";
+  }
+
+  Candidate configured(const Quantization& quant) const {
+    // Reduce-scatter has no others: the direct exchange stands for them.
+    if (coll_ == qcclCollReduceScatter && quant.algorithm != qcclAlgoRing && quant.algorithm != qcclAlgoNccl) {
+      return {qcclAlgoAuto, false, "the direct exchange"};
+    }
     const char* name = enumName(qcclEnumAlgo, quant.algorithm);
-    const std::string why = obstacle(quant.algorithm, ranks);
+    const std::string why = obstacle(quant.algorithm);
     if (!why.empty()) fail(qcclInvalidArgument, "algorithm ", name, " was requested, but ", why);
-    return {{quant.algorithm, strCat(name, " as configured")}};
+    if (quant.algorithm != qcclAlgoNccl || quant.codec == qcclCodecNone) return {quant.algorithm, false, strCat(name, " as configured")};
+    if (keepsCodec_) {
+      fail(qcclInvalidArgument, "algorithm nccl is exact, but codec ", enumName(qcclEnumCodec, quant.codec),
+           " was requested with it; use codec none, or another algorithm");
+    }
+    return {quant.algorithm, true, strCat(name, " as configured")};
   }
-  const bool quantized = quant.codec != qcclCodecNone;
-  if (quantized && ranks.size == 2) {
-    return {{qcclAlgoOneshot, "oneshot: between two ranks it sends no more than the others and quantizes once"}};
+
+  // What the tuning table says.
+  Candidate measured(qcclCodec_t codec) const {
+    const TuningQuery query{
+        coll_, situation_.devicePath.has_value(), situation_.path(ranks_), ranks_.size, ranks_.ranksPerHost, dtype_, codec, bytes_};
+    const auto algorithmIn = [&](const TuningRow& row) {
+      return row.exact && codec != qcclCodecNone && keepsCodec_ ? row.keptAlgorithm : std::optional(row.algorithm);
+    };
+    const TuningRow* row = situation_.tuning->find(query, [&](const TuningRow& each) {
+      const std::optional<qcclAlgo_t> algorithm = algorithmIn(each);
+      return algorithm && obstacle(*algorithm).empty() && (*algorithm != qcclAlgoNccl || canUseNccl_);
+    });
+    QCCL_CHECK(row != nullptr);  // the rows built in are for every call
+    const qcclAlgo_t algorithm = *algorithmIn(*row);
+    const bool exact = row->exact && codec != qcclCodecNone && !keepsCodec_;
+    return {algorithm, exact, reasonOf(*row, algorithm, exact, codec)};
   }
-  std::vector<Candidate> result;
-  if (bytes <= kOneshotMaxBytes && ranks.size <= kOneshotMaxRanks) return {{qcclAlgoOneshot, "oneshot: small message, fewest steps"}};
-  if (bytes <= kOneshotMaxBytes) {
-    result.push_back({qcclAlgoTree, "tree: small message, many ranks"});
-  } else if (ranks.ranksPerHost > 1 && ranks.hosts() > 1 && obstacle(qcclAlgoHier, ranks).empty()) {
-    result.push_back(
-        {qcclAlgoHier, strCat("hier: ", ranks.hosts(), " hosts of ", ranks.ranksPerHost, " ranks, fewest bytes between them")});
+
+  // "oneshot: measured fastest up to 262144 bytes (tuning table)"
+  std::string reasonOf(const TuningRow& row, qcclAlgo_t algorithm, bool exact, qcclCodec_t codec) const {
+    std::string reason = algorithm == qcclAlgoAuto ? "the direct exchange" : enumName(qcclEnumAlgo, algorithm);
+    if (algorithm == qcclAlgoHier) reason += strCat(" over ", ranks_.hosts(), " hosts of ", ranks_.ranksPerHost, " ranks");
+    reason += row.builtIn ? ": taken" : ": measured fastest";
+    if (exact) reason += strCat(" instead of ", enumName(qcclEnumCodec, codec));
+    reason += row.upToBytes == TuningRow::kAnySize ? std::string(" for this size") : strCat(" up to ", row.upToBytes, " bytes");
+    return reason + (row.builtIn ? " (built-in tuning table)" : " (tuning table)");
   }
-  result.push_back({qcclAlgoTwoshot, quantized ? "twoshot: two quantizations at any number of ranks" : "twoshot: large message"});
-  // As long as its W - 1 messages are fewer bytes than those of the exact path.
-  const std::size_t frame = quant::frameElems(quant.blockElems);
-  if (quantized && quant::packedBytes(frame, quant.format()) * static_cast<std::size_t>(ranks.size) < 2 * frame * typeSize(dtype)) {
-    result.push_back({qcclAlgoOneshot, "oneshot: one quantization"});
+
+  // For calls that what is fastest is not precise enough for.
+  void addMorePrecise(const Quantization& quant, std::vector<Candidate>* result) const {
+    const auto add = [&](qcclAlgo_t algorithm, const char* reason) {
+      if (result->front().algorithm != algorithm) result->push_back({algorithm, false, reason});
+    };
+    add(qcclAlgoTwoshot, "twoshot: two quantizations at any number of ranks");
+    // As long as its W - 1 messages are fewer bytes than those of the exact path.
+    const std::size_t frame = quant::frameElems(quant.blockElems);
+    if (quant::packedBytes(frame, quant.format()) * static_cast<std::size_t>(ranks_.size) < 2 * frame * typeSize(dtype_)) {
+      add(qcclAlgoOneshot, "oneshot: one quantization");
+    }
   }
-  return result;
-}
+
+  const qcclColl_t coll_;
+  const std::size_t bytes_;
+  const qcclDataType_t dtype_;
+  const RankLayout ranks_;
+  const Situation& situation_;
+  const bool keepsCodec_;
+  const bool canUseNccl_;
+};
 
 // The codecs to go to, in this order, where `codec` is not precise enough: no shorter, and shorter than the values themselves.
 std::vector<qcclCodec_t> widerCodecs(qcclCodec_t codec, qcclDataType_t dtype) {
@@ -162,59 +215,63 @@ QuantDefaults resolve(const qcclQuantConfig_t& given, const QuantDefaults& defau
   return result;
 }
 
-Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedOp_t op, const RankLayout& found,
+Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedOp_t op, const Situation& situation,
               const QuantDefaults& wanted, bool requested) {
-  const RankLayout ranks{found.size, wanted.quant.ranksPerHost > 0 ? wanted.quant.ranksPerHost : found.ranksPerHost};
-  Choice choice{wanted.quant, ""};
-  choice.quant.ranksPerHost = ranks.ranksPerHost;
+  const RankLayout ranks = situation.layout(wanted.quant);
+  Quantization asked = wanted.quant;
+  asked.ranksPerHost = ranks.ranksPerHost;
   const std::size_t elems = coll == qcclCollReduceScatter ? count * static_cast<std::size_t>(ranks.size) : count;
   const std::size_t bytes = elems * typeSize(dtype);
   const std::string why = obstacle(coll, dtype, op);
-  if (wanted.quant.codec == qcclCodecNone) {
-    choice.reason = "exact: no codec is configured";
+  std::string kind;  // of what is asked for
+  if (asked.codec == qcclCodecNone) {
+    kind = "exact: no codec is configured";
   } else if (!why.empty()) {
     if (requested) {
-      fail(qcclInvalidArgument, "codec ", enumName(qcclEnumCodec, wanted.quant.codec), " was requested, but ", why,
+      fail(qcclInvalidArgument, "codec ", enumName(qcclEnumCodec, asked.codec), " was requested, but ", why,
            "; use codec none for this call");
     }
-    choice.quant.codec = qcclCodecNone;
-    choice.reason = "exact: " + why;
+    asked.codec = qcclCodecNone;
+    kind = "exact: " + why;
   } else if (ranks.size == 1) {
-    choice.quant.codec = qcclCodecNone;
-    choice.reason = "exact: one rank sends nothing";
+    asked.codec = qcclCodecNone;
+    kind = "exact: one rank sends nothing";
   } else if (bytes < wanted.minBytes) {
-    choice.quant.codec = qcclCodecNone;
-    choice.reason = strCat("exact: ", bytes, " bytes are fewer than the minimum of ", wanted.minBytes, " (minBytes)");
+    asked.codec = qcclCodecNone;
+    kind = strCat("exact: ", bytes, " bytes are fewer than the minimum of ", wanted.minBytes, " (minBytes)");
   } else {
-    choice.reason = strCat("quantized: ", enumName(qcclEnumCodec, wanted.quant.codec), " as configured");
+    kind = strCat("quantized: ", enumName(qcclEnumCodec, asked.codec), " as configured");
   }
-  // The first candidate for choice.quant's codec that is precise enough; false if there is none, with the best there is in *best.
-  const auto takePreciseEnough = [&](double* best) {
-    for (const Candidate& candidate : candidates(coll, bytes, dtype, choice.quant, ranks)) {
-      Quantization tried = choice.quant;
-      tried.algorithm = candidate.algorithm;
-      const double snrDb = wanted.minSnrDb > 0 ? predictedSnrDb(coll, tried, ranks) : 0;
-      *best = std::max(*best, snrDb);
-      if (snrDb < wanted.minSnrDb) continue;
+
+  const Selector selector(coll, bytes, dtype, ranks, situation, requested);
+  Choice choice;
+  double best = 0;  // dB that `asked` can be expected to give
+  // Takes the first candidate that is precise enough; false if there is none.
+  const auto takePreciseEnough = [&] {
+    for (const Selector::Candidate& candidate : selector.candidates(asked)) {
+      choice.quant = asked;
       choice.quant.algorithm = candidate.algorithm;
-      choice.reason += "; " + candidate.reason;
+      if (candidate.exact) choice.quant.codec = qcclCodecNone;
+      const double snrDb = wanted.minSnrDb > 0 ? predictedSnrDb(coll, choice.quant, ranks) : 0;
+      best = std::max(best, snrDb);
+      if (snrDb < wanted.minSnrDb) continue;
+      choice.reason = (candidate.exact ? "exact" : kind) + "; " + candidate.reason;
       return true;
     }
     return false;
   };
-  double best = 0;
-  if (takePreciseEnough(&best)) return choice;
-  const std::string tooLittle = strCat(enumName(qcclEnumCodec, choice.quant.codec), " can be expected to give ", decibels(best),
+  if (takePreciseEnough()) return choice;
+  const std::string tooLittle = strCat(enumName(qcclEnumCodec, asked.codec), " can be expected to give ", decibels(best),
                                        ", less than the minimum of ", decibels(wanted.minSnrDb), " (minSnrDb)");
   if (requested) fail(qcclInvalidArgument, tooLittle, "; ask for less, for smaller blocks or another algorithm, or for codec none");
   for (const qcclCodec_t wider : widerCodecs(wanted.quant.codec, dtype)) {
-    choice.quant.codec = wider;
-    choice.reason = strCat("quantized: ", enumName(qcclEnumCodec, wider), ", because ", tooLittle);
-    if (takePreciseEnough(&best)) return choice;
+    asked.codec = wider;
+    kind = strCat("quantized: ", enumName(qcclEnumCodec, wider), ", because ", tooLittle);
+    if (takePreciseEnough()) return choice;
   }
-  choice.quant.codec = qcclCodecNone;
-  choice.reason = "exact: " + tooLittle;
-  takePreciseEnough(&best);  // the exact path always is
+  asked.codec = qcclCodecNone;
+  kind = "exact: " + tooLittle;
+  takePreciseEnough();  // the exact path always is
   return choice;
 }
 

@@ -1,10 +1,13 @@
 // What a call will do: checks a quantization request and fills in what it leaves open.
 #pragma once
 
+#include <memory>
+#include <optional>
 #include <string>
 
 #include "collectives/call.hpp"
 #include "collectives/rank_layout.hpp"
+#include "collectives/tuning_table.hpp"
 
 namespace qccl::collectives {
 
@@ -25,15 +28,36 @@ qcclQuantConfig_t knownFields(const qcclQuantConfig_t& config);
 // `config` over `defaults`. Throws Error(qcclInvalidArgument) naming a field that is out of range.
 QuantDefaults resolve(const qcclQuantConfig_t& config, const QuantDefaults& defaults);
 
+// What a choice depends on besides the call's arguments: the same on all ranks of a communicator.
+struct Situation {
+  Situation(const RankLayout& ranks,  // NOLINT(google-explicit-constructor): on host memory there is often no more to say
+            std::shared_ptr<const TuningTable> table = builtInTuning())
+      : found(ranks), tuning(std::move(table)) {}
+
+  RankLayout found;  // how the ranks lie on hosts, where wanted.quant.ranksPerHost does not say otherwise
+  std::shared_ptr<const TuningTable> tuning;
+  std::optional<RankPath> devicePath;  // of a call on GPU memory; none: on host memory
+  bool canUseNccl = false;             // NCCL can make this call in our place
+  bool mayReplaceCodec = true;         // false: the buffers hold codes, or parts of the message have codecs of their own
+
+  // What is configured replaces what was found.
+  RankLayout layout(const Quantization& quant) const {
+    return {found.size, quant.ranksPerHost > 0 ? quant.ranksPerHost : found.ranksPerHost};
+  }
+  RankPath path(const RankLayout& ranks) const {
+    const bool oneHost = ranks.size == 1 || ranks.hosts() == 1;
+    return devicePath.value_or(oneHost ? RankPath::oneHost : RankPath::severalHosts);
+  }
+};
+
 struct Choice {
   Quantization quant;
   std::string reason;  // one sentence
 };
 
-// Choice for a call over ranks that were found to lie on hosts as `found` says (wanted.quant.ranksPerHost replaces that). `requested`: the
-// codec was asked for with this very call, so what cannot be met is refused with qcclInvalidArgument instead of taking the exact path. A
-// function of its arguments alone: every rank chooses alike.
-Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedOp_t op, const RankLayout& found,
+// `requested`: the codec was asked for with this very call. It is then never replaced by the exact path for the sake of speed, and what
+// cannot be met is refused with qcclInvalidArgument. A function of its arguments alone: every rank chooses alike.
+Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedOp_t op, const Situation& situation,
               const QuantDefaults& wanted, bool requested);
 
 }  // namespace qccl::collectives

@@ -120,8 +120,14 @@ const std::vector<SettingRow>& settingTable() {
       {"QCCL_SCALE", "enum", "float32", "", "float32|bfloat16|e8m0", "What the scale of a block is stored as",
        [](const R& row, T& text, S& s) { s.scale = parseEnum(row, text, qcclEnumScale); }},
       {"QCCL_ALGO", "enum", "auto", "", "auto|oneshot|twoshot|ring|tree|hier|nccl",
-       "Algorithm of AllReduce; auto chooses by size and number of ranks. nccl: the real NCCL's own, exact, on GPU memory only",
+       "Algorithm of AllReduce; auto: as the tuning table says for the size, the ranks and the codec. nccl: the real NCCL's own, exact, on "
+       "GPU memory only",
        [](const R& row, T& text, S& s) { s.algorithm = parseEnum(row, text, qcclEnumAlgo); }},
+      {"QCCL_TUNING_TABLE", "string", "", "", "a file that qccl-perf --tune has written",
+       "Which algorithm auto takes at which size, and where the exact path is faster than the codec (docs/tuning.md); rank 0's is that of "
+       "all "
+       "ranks; empty: the table built in",
+       [](const R&, T& text, S& s) { s.tuningTable = text; }},
       {"QCCL_RANKS_PER_HOST", "integer", "0", "ranks", "0..2048",
        "Of algorithm hier, when the ranks of a host follow one another and all hosts have this many; 0: as the ranks find out when they "
        "join",

@@ -22,6 +22,7 @@ struct Settings {
   int scale = 0;
   bool errorFeedback = false;
   int algorithm = 0;
+  std::string tuningTable;  // a file; empty: the one built in
   int ranksPerHost = 0;
   int rounding = 0;
   std::uint64_t minBytes = 0;

@@ -71,12 +71,12 @@ TEST(Selector, TakesHierOnlyWhereSeveralHostsHaveSeveralRanksEach) {
   EXPECT_EQ(algorithm({8, 4}), qcclAlgoHier);
   EXPECT_EQ(algorithm({4, 2}), qcclAlgoHier);
   for (const RankLayout& ranks : {RankLayout{8, 8}, {8, 1}, {8, 0}, {4, 4}}) EXPECT_EQ(algorithm(ranks), qcclAlgoTwoshot);
-  EXPECT_EQ(choose(qcclCollAllReduce, 16, qcclFloat32, qcclSum, {8, 4}, wanted, false).quant.algorithm, qcclAlgoOneshot);
+  EXPECT_EQ(choose(qcclCollAllReduce, 16, qcclFloat32, qcclSum, RankLayout{8, 4}, wanted, false).quant.algorithm, qcclAlgoOneshot);
   // What is configured replaces what was found.
   wanted.quant.ranksPerHost = 2;
   EXPECT_EQ(algorithm({8, 8}), qcclAlgoHier);
   EXPECT_EQ(algorithm({7, 7}), qcclAlgoTwoshot);  // 2 does not divide 7
-  const Choice choice = choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, {8, 0}, wanted, false);
+  const Choice choice = choose(qcclCollAllReduce, 1 << 20, qcclFloat32, qcclSum, RankLayout{8, 0}, wanted, false);
   EXPECT_EQ(choice.quant.ranksPerHost, 2);
   EXPECT_NE(choice.reason.find("4 hosts of 2 ranks"), std::string::npos) << choice.reason;
 }

@@ -104,6 +104,7 @@ const std::vector<Row>& rows() {
        {"1", "86400000", "5000"},
        {"", "0", "-1", "86400001", "5s", "1e3", " 5", "99999999999999999999"},
        [](const Settings& s) { return text(s.timeoutMs); }},
+      {"QCCL_TUNING_TABLE", {"", "my.tuning", "/etc/qccl.tuning"}, {}, [](const Settings& s) { return s.tuningTable; }},
       {"QCCL_RENDEZVOUS",
        {"", "dir:/shared/x", "tcp://host:1234"},
        {"dir:relative", "host:1234", "/path", "udp://x:1"},

@@ -83,6 +83,7 @@ class CudaDeviceCalls final : public DeviceCalls {
   }
 
   const char* path() const override { return "peer"; }
+  bool canUseNccl() const override { return false; }
 
   DeviceCounts counts() override {
     DeviceCounts counts;

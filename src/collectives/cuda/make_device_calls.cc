@@ -1,5 +1,6 @@
 // Which of the two carriers of calls on GPU memory does what: memory that all ranks have mapped, where there is such, and the real NCCL.
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include "core/error.hpp"
 #include "core/log.hpp"
 #include "core/types.hpp"
+#include "device/cuda/check.cuh"
 #include "device/cuda/device_guard.hpp"
 #include "device/cuda/memory.hpp"
 #include "transport/nccl/nccl_comm.hpp"
@@ -19,8 +21,14 @@ namespace {
 // With no carrier over peer memory NCCL does everything; otherwise what only it does, from when that is first called for.
 class ChosenCalls final : public DeviceCalls {
  public:
-  ChosenCalls(transport::Control& control, std::vector<int> hosts, int device, DeviceCallOptions options, std::unique_ptr<DeviceCalls> peer)
-      : control_(control), hosts_(std::move(hosts)), device_(device), options_(std::move(options)), peer_(std::move(peer)) {
+  ChosenCalls(transport::Control& control, std::vector<int> hosts, int device, DeviceCallOptions options, std::unique_ptr<DeviceCalls> peer,
+              bool canUseNccl)
+      : control_(control),
+        hosts_(std::move(hosts)),
+        device_(device),
+        options_(std::move(options)),
+        peer_(std::move(peer)),
+        canUseNccl_(canUseNccl) {
     if (!peer_) nccl();
   }
 
@@ -41,6 +49,8 @@ class ChosenCalls final : public DeviceCalls {
   }
 
   const char* path() const override { return peer_ ? peer_->path() : "nccl"; }
+
+  bool canUseNccl() const override { return canUseNccl_; }
 
   DeviceCounts counts() override {
     DeviceCounts total;
@@ -87,19 +97,32 @@ class ChosenCalls final : public DeviceCalls {
   const int device_;
   const DeviceCallOptions options_;
   std::unique_ptr<DeviceCalls> peer_;
+  const bool canUseNccl_;
   std::unique_ptr<DeviceCalls> nccl_;
   DeviceCalls* last_ = nullptr;  // whose call was the last
   std::mutex mutex_;             // for nccl_, where another thread reads it
 };
 
-void requireSameSettings(transport::Control& control, const DeviceCallOptions& options) {
-  const std::string own = strCat("QCCL_GPU_PATH=", options.path, " QCCL_NCCL_TILE_BYTES=", options.ncclTileBytes);
-  const std::vector<std::string> all = control.allGather(own, Deadline::in(options.timeout));
+// Throws on every rank unless the settings are alike. Whether every rank can open NCCL and has a GPU of its own, as NCCL demands.
+bool meet(transport::Control& control, const std::vector<int>& hosts, int device, const DeviceCallOptions& options) {
+  const std::string settings = strCat("QCCL_GPU_PATH=", options.path, " QCCL_THREAD_BLOCKS=", options.threadBlocks,
+                                      " QCCL_NCCL_TILE_BYTES=", options.ncclTileBytes);
+  char gpu[32] = {};
+  QCCL_CUDA_CHECK(cudaDeviceGetPCIBusId(gpu, sizeof(gpu), device));
+  const std::string own = strCat("host ", hosts[static_cast<std::size_t>(control.rank())], " GPU ", gpu);
+  const bool opens = transport::whyNoNccl(options.ncclLibrary).empty();
+  const std::vector<std::string> all = control.allGather(strCat(settings, "\n", opens ? own : ""), Deadline::in(options.timeout));
+  std::set<std::string> gpus;
   for (std::size_t rank = 0; rank < all.size(); ++rank) {
-    if (all[rank] == own) continue;
-    fail(qcclInvalidUsage, "rank ", control.rank(), " has ", own, ", and rank ", rank, " has ", all[rank],
-         "; set these alike on all ranks");
+    const std::size_t end = all[rank].find('\n');
+    const std::string theirs = all[rank].substr(0, end);
+    if (theirs != settings) {
+      fail(qcclInvalidUsage, "rank ", control.rank(), " has ", settings, ", and rank ", rank, " has ", theirs,
+           "; set these alike on all ranks");
+    }
+    if (const std::string theirGpu = all[rank].substr(end + 1); !theirGpu.empty()) gpus.insert(theirGpu);
   }
+  return gpus.size() == all.size();
 }
 
 }  // namespace
@@ -131,7 +154,7 @@ void requireDeviceExchange(const char* name, const DeviceCallOptions& options) {
 
 std::unique_ptr<DeviceCalls> makeDeviceCalls(transport::Control& control, const std::vector<int>& hosts, int device,
                                              const DeviceCallOptions& options) {
-  cuda::requireSameSettings(control, options);
+  const bool canUseNccl = cuda::meet(control, hosts, device, options);
   std::unique_ptr<DeviceCalls> peer;
   std::string why;
   if (options.path != "nccl") {
@@ -145,7 +168,7 @@ std::unique_ptr<DeviceCalls> makeDeviceCalls(transport::Control& control, const 
     }
   }
   try {
-    return std::make_unique<cuda::ChosenCalls>(control, hosts, device, options, std::move(peer));
+    return std::make_unique<cuda::ChosenCalls>(control, hosts, device, options, std::move(peer), canUseNccl);
   } catch (const Error& error) {
     if (why.empty()) throw;
     throw Error(error.code(), strCat(error.what(), ". Without NCCL there is no way: ", why));

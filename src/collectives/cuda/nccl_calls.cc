@@ -102,6 +102,7 @@ class NcclCalls final : public DeviceCalls {
   }
 
   const char* path() const override { return "nccl"; }
+  bool canUseNccl() const override { return true; }
 
   DeviceCounts counts() override {
     const DeviceGuard guard(comm_.device());

@@ -21,21 +21,12 @@ __device__ __forceinline__ float nanOf(float a, float b, float c) {
   return floatFromBits(isNan(operand) ? bitsOf(operand) | kQuiet : 0xffc00000u);
 }
 
-// x / divisor, correctly rounded, for an x that is zero, NaN or of magnitude 2^-96 or more, and a divisor that is known to the compiler: the
-// quotient by the rounded inverse is off by one unit in the last place at most, and its remainder, which is exact, says whether it is
-// (Markstein, IA-64 and Elementary Functions, theorem 8.5). Without the branches that a division needs for other operands.
-__device__ __forceinline__ float divideBy(float x, float divisor) {
-  const float inverse = 1.0f / divisor;
-  const float quotient = x * inverse;
-  return fmaf(fmaf(-divisor, quotient, x), inverse, quotient);
-}
-
 // BlockDecoder, also of a block whose scale is NaN.
 __device__ __forceinline__ BlockDecoder blockDecoder(qcclScale_t scale, float maxCode, std::uint32_t stored) {
   if (scale == qcclScaleE8m0) return BlockDecoder(scale, maxCode, stored);
   const float value = scaleValue(scale, stored);
   const bool tiny = bitsOf(value) < kTinyBits;
-  BlockDecoder decoder(divideBy(value * (tiny ? 0x1p96f : 1.0f), maxCode), tiny ? 0x1p-96f : 1.0f);
+  BlockDecoder decoder(dividedBy(value * (tiny ? 0x1p96f : 1.0f), maxCode), tiny ? 0x1p-96f : 1.0f);
   if (isNan(decoder.multiplier)) decoder.multiplier = nanOf(value, 0.0f, 0.0f);
   return decoder;
 }

@@ -202,7 +202,9 @@ TEST_F(OverNccl, GraphsReplayOnChangingData) {
     ASSERT_EQ(cudaGraphInstantiate(&runnable, graph, 0), cudaSuccess);
     for (int i = 0; i < kReplays; ++i) {
       ASSERT_EQ(cudaGraphLaunch(runnable, stream.handle()), cudaSuccess);
-      if (i % 50 == 20) QCCL_ASSERT_OK(kinds[2].call(memory.data(), memory.data(), comm, stream.handle()));
+      if (i % 50 == 20) {
+        QCCL_ASSERT_OK(kinds[2].call(memory.data(), memory.data(), comm, stream.handle()));
+      }
     }
     results[r] = memory.read(stream);
     qcclResult_t failed = qcclSuccess;

@@ -121,7 +121,7 @@ TEST_F(WithNccl, AlgorithmNcclIsRefusedWhereItCannotBe) {
   quant.algorithm = qcclAlgoNccl;
   const qcclComm_t comm = ranks.comm(0);
   EXPECT_EQ(qcclAllReduceEx(host.data(), host.data(), host.size(), qcclFloat32, qcclSum, &quant, comm, nullptr), qcclInvalidArgument);
-  EXPECT_THAT(qcclGetLastError(nullptr), HasSubstr("algorithm nccl is for GPU memory"));
+  EXPECT_THAT(qcclGetLastError(nullptr), HasSubstr("NCCL has no calls on host memory"));
   const device::cuda::DeviceGuard guard(0);
   const device::cuda::DeviceBuffer memory(4000);
   void* const data = const_cast<unsigned char*>(memory.data());
