@@ -61,7 +61,7 @@ inline constexpr std::size_t kArenaHeadBytes = (sizeof(ArenaHead) + 255) / 256 *
 inline constexpr std::size_t kFlaggedLinesBytes = std::size_t{2} << 20;
 
 // For oneshot_kernel.cuh: every byte is kAbsent at first, and whenever no message lies there.
-inline constexpr std::size_t kWarpSlotsBytes = std::size_t{36} << 20;
+inline constexpr std::size_t kWarpSlotsBytes = std::size_t{38} << 20;
 inline constexpr unsigned char kAbsent = 0x80;
 
 inline constexpr std::size_t kFlaggedLinesOffset = kArenaHeadBytes;

@@ -85,12 +85,12 @@ bool makeOneshotLaunch(const Call& call, const DeviceCall& common, const GpuShar
   static_cast<DeviceCall&>(result) = common;
   result.warps = static_cast<std::uint32_t>(
       std::min<std::size_t>(kWarpSlotsBytes / warpBytes / static_cast<std::size_t>(gpu.multiprocessors), kOneshotMaxWarps));
-  if (kernel.function == nullptr || quant.blockElems > kOneshotMaxBlockElems || result.warps == 0) return false;
+  if (kernel.function == nullptr || quant.blockElems > kOneshotMaxBlockElems || result.warps < 2) return false;
   result.elems = call.count;
   result.tiles = static_cast<std::uint32_t>(quant::divideUp(call.count, kernel.tileElems));
   result.blockShift = quant::cuda::log2Of(quant.blockElems);
   result.scale = quant.scale;
-  *launch = {kernel.function, 0, (result.warps + 1) * 32, 0, {}};
+  *launch = {kernel.function, 0, result.warps * 32, 0, {}};
   launch->threadBlocks = threadBlocksOf(gpu, *launch, result.tiles);
   launch->call = result;
   return true;

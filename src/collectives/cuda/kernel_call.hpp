@@ -19,8 +19,8 @@ inline constexpr unsigned kScheduleThreads = 256;  // of a thread block
 inline constexpr std::uint32_t kOneshotTileElems = 1024;
 inline constexpr std::uint32_t kOneshotSlots = 8;
 inline constexpr std::uint32_t kOneshotSlotBytes = kOneshotTileElems + 128;
-inline constexpr std::uint32_t kOneshotMaxWarps = 31;
-inline constexpr std::uint32_t kOneshotThreads = (kOneshotMaxWarps + 1) * 32;  // and one for what ranks tell one another beside
+inline constexpr std::uint32_t kOneshotMaxWarps = 32;
+inline constexpr std::uint32_t kOneshotThreads = kOneshotMaxWarps * 32;
 inline constexpr std::uint32_t kOneshotMaxBlockElems = kOneshotTileElems;
 
 // A step of a schedule (schedule.hpp) for one rank's kernel. A slot that the rank fills itself is in shared memory, one that a peer fills
@@ -83,7 +83,7 @@ static_assert(sizeof(ScheduleCall) <= 4096);  // what every driver takes
 struct OneshotCall : DeviceCall {
   std::uint64_t elems;
   std::uint32_t tiles;
-  std::uint32_t warps;  // of a thread block that have tiles: the same in all calls of a communicator, or slots would change owners
+  std::uint32_t warps;  // of a thread block: the same in all calls of a communicator, or slots would change owners
   std::uint32_t blockShift;
   qcclScale_t scale;
   bool aligned;  // both buffers, to 16 bytes

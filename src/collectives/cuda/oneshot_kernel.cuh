@@ -91,10 +91,10 @@ class OneshotRun {
         firstTurn_(own_.blocks[blockIdx.x].turns) {}
 
   __device__ __forceinline__ void run() {
-    if (warp_ < call_.warps) {
-      reduceTiles();
-    } else if (blockIdx.x == 0) {
+    if (blockIdx.x == 0 && warp_ == call_.warps - 1) {
       exchangeFingerprints(call_, number_);
+    } else {
+      reduceTiles();
     }
     __syncthreads();
     if (threadIdx.x == 0) finish();
@@ -141,10 +141,14 @@ class OneshotRun {
     return {slots + turn % kOneshotSlots * turnBytes() + (kUsual ? 0 : from < to ? from : from - 1) * kOneshotSlotBytes};
   }
 
-  // Tiles of a warp are gridDim.x * warps apart; the first ones lie in different thread blocks.
+  // All warps have tiles but the last one of thread block 0, which tells the ranks what is called. Powers of two of tiles are many; with that
+  // one warp less, and not one in each thread block, they fit.
+  __device__ __forceinline__ std::uint32_t stride() const { return gridDim.x * call_.warps - 1; }
+
+  // Of a warp, a stride apart. The first ones of all lie in different thread blocks.
   __device__ __forceinline__ void reduceTiles() const {
-    const std::uint32_t stride = gridDim.x * call_.warps;
-    std::uint32_t tile = warp_ * gridDim.x + blockIdx.x;
+    const std::uint32_t stride = this->stride();
+    std::uint32_t tile = warp_ * gridDim.x + blockIdx.x - (warp_ == call_.warps - 1 ? 1 : 0);
     std::uint32_t turn = firstTurn_;
     LaneCodes own = {};
     bool sent = false;
@@ -376,8 +380,7 @@ class OneshotRun {
   }
 
   __device__ __forceinline__ void finish() {
-    const std::uint32_t stride = gridDim.x * call_.warps;
-    own_.blocks[blockIdx.x].turns = firstTurn_ + (call_.tiles + stride - 1) / stride;
+    own_.blocks[blockIdx.x].turns = firstTurn_ + (call_.tiles + stride() - 1) / stride();
     if (!leave(call_, number_)) return;
     const std::uint64_t blockElems = std::uint64_t{1} << blockShift();
     quant::cuda::addCount(call_.counts->blocks, (call_.elems + blockElems - 1) >> blockShift());
