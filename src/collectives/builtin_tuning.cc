@@ -13,6 +13,11 @@ allreduce     cuda   peer         2     any          any      quantized 524288  
 allreduce     cuda   peer         2     any          any      none      1048576   none  oneshot   -
 allreduce     cuda   peer         2     any          any      none      max       none  nccl      -
 
+# GPUs that do not: NCCL carries the codes, and small messages are its own.
+allreduce     cuda   nccl         2     any          float32  quantized 131072    none  nccl      oneshot
+allreduce     cuda   nccl         2     any          any      quantized 524288    none  nccl      oneshot
+allreduce     cuda   nccl         any   any          any      none      max       none  nccl      -
+
 # Between two ranks oneshot sends no more than the others and quantizes once.
 allreduce     cuda   any          2     any          any      quantized max       asked oneshot   -
 allreduce     host   any          2     any          any      quantized max       asked oneshot   -

@@ -73,15 +73,6 @@ struct BlockEncoder {
   QCCL_HD float scaled(float x) const { return (x * pre) * inverse; }
 };
 
-// x / divisor, correctly rounded, without the branches of a division, for a divisor that the compiler knows and an x that is zero, NaN, or
-// of a magnitude from 2^-96 on. The quotient by the rounded inverse is off by little, and its remainder is exact; that the correction by
-// it is right for every mantissa is tested for each codec's largest code.
-QCCL_HD float dividedBy(float x, float divisor) {
-  const float inverse = 1.0f / divisor;
-  const float quotient = x * inverse;
-  return fmaf(fmaf(-divisor, quotient, x), inverse, quotient);
-}
-
 struct BlockDecoder {
   float multiplier;  // the value of one code unit, times 1 / post
   float post;        // power of two (exact)
@@ -104,5 +95,22 @@ struct BlockDecoder {
   QCCL_HD float decode(float code) const { return (code * post) * multiplier; }
   QCCL_HD float addTo(float sum, float code) const { return fmaf(code * post, multiplier, sum); }
 };
+
+// x / divisor, correctly rounded, without the branches of a division, for a divisor that the compiler knows and an x that is zero, NaN, or
+// of a magnitude from 2^-96 on. The quotient by the rounded inverse is off by little, and its remainder is exact; that the correction by
+// it is right for every mantissa is tested for each codec's largest code.
+QCCL_HD float dividedBy(float x, float divisor) {
+  const float inverse = 1.0f / divisor;
+  const float quotient = x * inverse;
+  return fmaf(fmaf(-divisor, quotient, x), inverse, quotient);
+}
+
+// BlockDecoder(scale, maxCode, stored) for a scale of FP32 or BF16 and its value. Any other value than a positive number or zero comes from
+// codes that no encoder made, or is NaN; those are divided.
+QCCL_HD BlockDecoder fastBlockDecoder(float value, float maxCode) {
+  const bool tiny = bitsOf(value) < kTinyBits;
+  const float scaled = value * (tiny ? 0x1p96f : 1.0f);
+  return {bitsOf(value) < kInfBits ? dividedBy(scaled, maxCode) : scaled / maxCode, tiny ? 0x1p-96f : 1.0f};
+}
 
 }  // namespace qccl::quant

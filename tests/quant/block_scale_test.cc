@@ -37,5 +37,19 @@ TEST(BlockScale, DividedByIsTheQuotientAtTheEndsOfItsRange) {
   EXPECT_EQ(bitsOf(dividedBy(0.0f, 127.0f)), 0u);
 }
 
+void expectSameDecoder(qcclScale_t scale, std::uint32_t stored, float maxCode) {
+  const BlockDecoder oracle(scale, maxCode, stored);
+  const BlockDecoder fast = fastBlockDecoder(scaleValue(scale, stored), maxCode);
+  ASSERT_EQ(bitsOf(fast.multiplier), bitsOf(oracle.multiplier)) << "scale " << std::hex << stored << " of codes up to " << maxCode;
+  ASSERT_EQ(bitsOf(fast.post), bitsOf(oracle.post));
+}
+
+TEST(BlockScale, TheFastDecoderIsTheOraclesForAnyScale) {
+  for (const float maxCode : {IntCode<8>::kMax, IntCode<4>::kMax, Fp8E4m3Code::kMax, Fp4E2m1Code::kMax}) {
+    for (std::uint32_t stored = 0; stored <= 0xffff; ++stored) expectSameDecoder(qcclScaleBfloat16, stored, maxCode);
+    for (std::uint32_t step = 0; step < 1u << 20; ++step) expectSameDecoder(qcclScaleFloat32, step * 4093u, maxCode);  // all exponents, both signs
+  }
+}
+
 }  // namespace
 }  // namespace qccl::quant

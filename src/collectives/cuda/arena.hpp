@@ -1,10 +1,10 @@
 // The memory of a rank that its peers write into: where messages, flags and acknowledgements lie. The same on every rank, so that a rank
 // knows where in a peer's arena to write.
 //
-// A thread block of the collective kernels talks only to the thread blocks of the same number on the other ranks, each through memory of
-// its own: a region for messages, flags that say that one is there, and acknowledgements that say that it was read. Flags and
-// acknowledgements are numbers of tiles, counted by each thread block over all calls of the communicator (modulo 2^32), so nothing is ever
-// cleared, and a CUDA graph that is replayed goes on counting.
+// Thread blocks that run a schedule (schedule_kernel.cuh) talk only to the thread blocks of the same number on the other ranks, each through
+// memory of its own: a region for messages, flags that say that one is there, and acknowledgements that say that it was read. Flags and
+// acknowledgements are numbers of tiles, counted by each thread block over all calls of the communicator (modulo 2^32), so none is ever
+// cleared, and a CUDA graph that is replayed goes on counting. The other kernels have memory of their own kind, below.
 #pragma once
 
 #include <cstddef>
@@ -39,7 +39,7 @@ struct alignas(128) BlockFlags {
   std::uint32_t ready[kMaxRing][kMaxReceived];  // 1 + number of the tile whose message lies there
   std::uint32_t read[kMaxRanks];                // by rank: how many tiles of ours it is done with
   std::uint32_t tiles;                          // own: how many tiles this thread block has done in all calls
-  std::uint32_t turns;                          // own: how many tiles each of its warps has, of calls of oneshot_kernel.cuh
+  std::uint32_t turns;                          // own: the most tiles that any of its warps has, of all calls of oneshot_kernel.cuh
 };
 
 // Zero at first.

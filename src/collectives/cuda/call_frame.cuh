@@ -1,7 +1,7 @@
-// What every kernel of a call does beside moving data: it waits for memory that the call before shared out in another way, tells the other
-// ranks what is called and hears it from them, and counts the call.
+// What every kernel of a call does beside moving data: it tells the other ranks what is called, hears it from them, and counts the call. A
+// kernel ends only when it has heard of all ranks: the memory that calls use in turn relies on that.
 //
-// A **team** does each of these: a thread block or a warp, all of whose threads call the function together.
+// A **team** is a thread block or a warp, all of whose threads call a function together.
 #pragma once
 
 #include "collectives/cuda/flagged_line.cuh"

@@ -91,7 +91,9 @@ bool makeOneshotLaunch(const Call& call, const DeviceCall& common, const GpuShar
   result.blockShift = quant::cuda::log2Of(quant.blockElems);
   result.scale = quant.scale;
   *launch = {kernel.function, 0, result.warps * 32, 0, {}};
-  launch->threadBlocks = threadBlocksOf(gpu, *launch, result.tiles);
+  // Where several thread blocks fit on a multiprocessor, there are slots for one all the same.
+  launch->threadBlocks = threadBlocksOf(gpu, *launch, std::min(result.tiles, static_cast<std::uint32_t>(gpu.multiprocessors)));
+  QCCL_CHECK(launch->threadBlocks * result.warps * warpBytes <= kWarpSlotsBytes);
   launch->call = result;
   return true;
 }

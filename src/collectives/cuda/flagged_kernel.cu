@@ -71,7 +71,6 @@ class FlaggedRun {
       : call_(call), own_(headOf(call.arenas[call.rank])), number_(own_.calls), flaggedCalls_(own_.flaggedCalls) {}
 
   __device__ __forceinline__ void run() {
-    __syncthreads();  // all have read the numbers
     if (threadIdx.x < kDataThreads) {
       reduceLines();
     } else if (blockIdx.x == 0) {
@@ -87,7 +86,7 @@ class FlaggedRun {
     return call_.arenas[to] + kFlaggedLinesOffset + (flaggedCalls_ % 2) * kFlaggedLinesBytes +
            (std::size_t{from} * call_.linesARank + line) * 16;
   }
-  __device__ __forceinline__ std::uint32_t flag() const { return flaggedCalls_ + 1; }
+  __device__ __forceinline__ std::uint32_t flag() const { return flaggedCalls_ % 0xffffffffu + 1; }  // never what memory is at first
 
   __device__ __forceinline__ bool await(std::uint32_t from, std::uint32_t line, FlaggedLine* result) const {
     const unsigned char* at = lineAt(call_.rank, from, line);

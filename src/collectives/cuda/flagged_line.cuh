@@ -22,6 +22,6 @@ struct alignas(16) FlaggedLine {
     asm volatile("st.relaxed.sys.global.v2.u64 [%0], {%1, %2};" : : "l"(at), "l"(high | words[0]), "l"(high | words[1]) : "memory");
   }
 };
-static_assert(sizeof(FlaggedLine) == 16 || alignof(FlaggedLine) == 16);
+static_assert(sizeof(FlaggedLine) == 16);
 
 }  // namespace qccl::collectives::cuda

@@ -6,9 +6,12 @@
 // barrier and no acknowledgement, and each warp goes its own way: it encodes a tile of 32 values a lane, stores the codes into the peers'
 // arenas, sums the tile before it, and goes on. A message is in the order of the lanes' registers, followed by a scale a block.
 //
-// When may a warp write into a slot again, kSlots tiles later? It sends tile i after it has summed tile i - 2, which the peer sent after it
-// had summed, and cleared, tile i - 4. That is an order only with a fence between each clearing and each sending, on both sides; with one
-// in every kTilesAFence tiles, it holds for tile i - 2 kTilesAFence - 2.
+// When may a warp write into a slot again, kOneshotSlots tiles later? It sends tile i after it has summed tile i - 2, which the peer sent
+// after it had summed, and cleared, tile i - 4. That is an order only with a fence between each clearing and each sending, on both sides;
+// with one in every kTilesAFence tiles, it holds for tile i - 2 kTilesAFence - 2. Tiles count on from call to call. A call begins when all
+// ranks have begun the one before, because a kernel of any kind ends only when it has heard of every rank (call_frame.cuh); so no rank is
+// still in the call before that one, and the end of a kernel is a fence as well. Where a slot lies depends on its thread block and warp
+// alone, not on how many of them a call has.
 #pragma once
 
 #include "collectives/cuda/call_frame.cuh"
@@ -184,7 +187,9 @@ class OneshotRun {
       return codes->isThere();
     };
     if (!warpSpinUntil(call_, from, isThere)) return false;
+    __syncwarp();  // all lanes have read the scale that one of them clears
     slot.clear(team(), leads());
+    __syncwarp();
     return true;
   }
 

@@ -1,5 +1,5 @@
-// Flags between GPUs, and waiting for them. A flag is 4 bytes in the waiting rank's own memory. What a thread block wrote before it signals
-// is visible to whoever has seen the flag; every wait has a bound and looks at the abort words.
+// Waiting for other GPUs: what is waited for lies in the waiting rank's own memory; every wait has a bound and looks at the abort words. And
+// flags of 4 bytes: what a thread block wrote before it sets one is visible to whoever has seen it.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,6 @@ __device__ __forceinline__ void storeRelease(std::uint32_t* word, std::uint32_t 
   asm volatile("st.release.sys.global.u32 [%0], %1;" : : "l"(word), "r"(value) : "memory");
 }
 
-// After a fence (__threadfence_system) that orders what came before.
 __device__ __forceinline__ void storeRelaxed(std::uint32_t* word, std::uint32_t value) {
   asm volatile("st.relaxed.sys.global.u32 [%0], %1;" : : "l"(word), "r"(value) : "memory");
 }
@@ -50,23 +49,48 @@ static __device__ __noinline__ void giveUp(const DeviceCall& call, FailureRecord
   *static_cast<volatile std::uint32_t*>(&failure.kind) = kind;
 }
 
+// Whether a wait has to end. The host's abort word lies in its memory, which thousands of warps must not read all the time (a wait would
+// take milliseconds for all of them): each looks every kLookNs, and the first that sees it tells the others of this rank.
+class Patience {
+ public:
+  __device__ __forceinline__ explicit Patience(const DeviceCall& call)
+      : call_(call), own_(headOf(call.arenas[call.rank])), start_(nanoseconds()), looked_(start_) {}
+
+  // Now and then. `peer` is who is waited for.
+  __device__ __forceinline__ bool isOver(std::uint32_t peer) {
+    if (*static_cast<const volatile std::uint32_t*>(&own_.stopped) != 0) return true;
+    const std::uint64_t now = nanoseconds();
+    if (now - looked_ > kLookNs) {
+      looked_ = now;
+      if (*static_cast<const volatile std::uint32_t*>(&call_.host->abort) != 0) {
+        atomicExch(&own_.stopped, 1u);
+        return true;
+      }
+    }
+    if (now - start_ <= call_.timeoutNs) return false;
+    giveUp(call_, FailureRecord::timeout, peer, nullptr);
+    return true;
+  }
+
+ private:
+  static constexpr std::uint64_t kLookNs = 10'000'000;
+
+  const DeviceCall& call_;
+  ArenaHead& own_;
+  const std::uint64_t start_;
+  std::uint64_t looked_;
+};
+
 // Until isReady(); false if the call has failed. `peer` is who is waited for.
 template <typename IsReady>
 __device__ __forceinline__ bool spinUntil(const DeviceCall& call, std::uint32_t peer, IsReady isReady) {
-  // Between looks at the abort words, which lie in the host's memory, and at the clock.
   constexpr std::uint32_t kSpins = 256;
-  const volatile std::uint32_t* stopped = &headOf(call.arenas[call.rank]).stopped;
-  const volatile std::uint32_t* aborted = &call.host->abort;
-  const std::uint64_t start = nanoseconds();
+  Patience patience(call);
   while (true) {
     for (std::uint32_t spin = 0; spin < kSpins; ++spin) {
       if (isReady()) return true;
     }
-    if (*stopped != 0 || *aborted != 0) return false;
-    if (nanoseconds() - start > call.timeoutNs) {
-      giveUp(call, FailureRecord::timeout, peer, nullptr);
-      return false;
-    }
+    if (patience.isOver(peer)) return false;
   }
 }
 
@@ -76,18 +100,12 @@ __device__ __forceinline__ bool warpSpinUntil(const DeviceCall& call, std::uint3
   constexpr std::uint32_t kAll = 0xffffffffu;
   constexpr std::uint32_t kSpins = 64;
   if (__all_sync(kAll, isReady())) return true;
-  const volatile std::uint32_t* stopped = &headOf(call.arenas[call.rank]).stopped;
-  const volatile std::uint32_t* aborted = &call.host->abort;
-  const std::uint64_t start = nanoseconds();
+  Patience patience(call);
   while (true) {
     for (std::uint32_t spin = 0; spin < kSpins; ++spin) {
       if (__all_sync(kAll, isReady())) return true;
     }
-    const bool late = nanoseconds() - start > call.timeoutNs;
-    if (__any_sync(kAll, *stopped != 0 || *aborted != 0)) return false;
-    if (!__any_sync(kAll, late)) continue;
-    if (threadIdx.x % 32 == 0) giveUp(call, FailureRecord::timeout, peer, nullptr);
-    return false;
+    if (__any_sync(kAll, threadIdx.x % 32 == 0 && patience.isOver(peer))) return false;
   }
 }
 

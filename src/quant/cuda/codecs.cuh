@@ -25,8 +25,7 @@ __device__ __forceinline__ float nanOf(float a, float b, float c) {
 __device__ __forceinline__ BlockDecoder blockDecoder(qcclScale_t scale, float maxCode, std::uint32_t stored) {
   if (scale == qcclScaleE8m0) return BlockDecoder(scale, maxCode, stored);
   const float value = scaleValue(scale, stored);
-  const bool tiny = bitsOf(value) < kTinyBits;
-  BlockDecoder decoder(dividedBy(value * (tiny ? 0x1p96f : 1.0f), maxCode), tiny ? 0x1p-96f : 1.0f);
+  BlockDecoder decoder = fastBlockDecoder(value, maxCode);
   if (isNan(decoder.multiplier)) decoder.multiplier = nanOf(value, 0.0f, 0.0f);
   return decoder;
 }

@@ -20,10 +20,11 @@ struct MemoryFill {
 
 class PeerMemory {
  public:
-  // Collective over all ranks of `control`, whose hosts `hosts` numbers. Allocates `bytes` on `device`, fills them from the
-  // first byte on, and maps the memory of the others. Throws the same kind of Error on every rank, with the reason of the first rank that has one:
+  // Collective over all ranks of `control`, whose hosts `hosts` numbers. Allocates `bytes` on `device`, fills them from the first byte on,
+  // and maps the memory of the others. Throws the same kind of Error on every rank, with the reason of the first rank that has one:
   // qcclInvalidUsage if the ranks are on several hosts, on GPUs of different kinds or without peer access; qcclUnhandledCudaError.
-  PeerMemory(Control& control, const std::vector<int>& hosts, int device, std::size_t bytes, const std::vector<MemoryFill>& fills, Deadline deadline);
+  PeerMemory(Control& control, const std::vector<int>& hosts, int device, std::size_t bytes, const std::vector<MemoryFill>& fills,
+             Deadline deadline);
 
   // The other ranks must not use this rank's memory any more.
   ~PeerMemory();

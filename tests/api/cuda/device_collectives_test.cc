@@ -66,11 +66,31 @@ std::string nameOfCase(const testing::TestParamInfo<std::tuple<int, int, int>>& 
 
 INSTANTIATE_TEST_SUITE_P(Algorithms, OnDeviceAllReduce,
                          testing::Values(std::tuple{2, qcclAlgoOneshot, 0}, std::tuple{2, qcclAlgoTwoshot, 0},
-                                         std::tuple{2, qcclAlgoRing, 0}, std::tuple{2, qcclAlgoTree, 0}, std::tuple{3, qcclAlgoOneshot, 0},
+                                         std::tuple{2, qcclAlgoRing, 0}, std::tuple{2, qcclAlgoTree, 0}, std::tuple{3, qcclAlgoOneshot, 0}, std::tuple{4, qcclAlgoOneshot, 0},
                                          std::tuple{3, qcclAlgoTwoshot, 0}, std::tuple{3, qcclAlgoRing, 0}, std::tuple{4, qcclAlgoTree, 0},
                                          std::tuple{5, qcclAlgoTwoshot, 0}, std::tuple{4, qcclAlgoHier, 2},
                                          std::tuple{8, qcclAlgoTwoshot, 0}, std::tuple{8, qcclAlgoTree, 0}),
                          nameOfCase);
+
+// Slots of a warp are used many times in a call, and calls of other sizes come between.
+TEST_F(OnDevice, ManyTilesOfAWarpHaveTheHostsBits) {
+  const Setting blocks("QCCL_THREAD_BLOCKS", "1");
+  for (const int size : {2, 3, 4}) {
+    std::vector<Operation> operations;
+    for (const int codec : {qcclCodecInt8, qcclCodecFp8E4m3}) {
+      for (const qcclDataType_t dtype : kTypes) {
+        operations.push_back(quantized(qcclAlgoOneshot, codec, dtype, 20 * 31 * 1024 + 7));
+        operations.push_back(quantized(qcclAlgoOneshot, codec, dtype, 300));
+        operations.back().offsetElems = 1;
+        operations.push_back(quantized(qcclAlgoTwoshot, codec, dtype, 9000));
+        operations.push_back(quantized(qcclAlgoOneshot, codec, dtype, 3 * 31 * 1024 + 700));
+        operations.back().quant.rounding = qcclRoundStochastic;
+        operations.back().op = qcclAvg;
+      }
+    }
+    expectHostBits(size, operations);
+  }
+}
 
 TEST_F(OnDevice, TheOtherCollectivesHaveTheHostsBits) {
   for (const int size : {2, 3}) {

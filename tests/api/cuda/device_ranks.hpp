@@ -26,6 +26,18 @@ inline constexpr int kDeviceTimeoutMs = 8000;
 // the kernel of another, which waits for it. Read when CUDA starts.
 inline const int kHardwareQueues = setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 1);
 
+// A setting for the communicators that are made while it lives.
+class Setting {
+ public:
+  Setting(const char* name, const std::string& value) : name_(name) { setenv(name, value.c_str(), 1); }
+  ~Setting() { unsetenv(name_); }
+  Setting(const Setting&) = delete;
+  Setting& operator=(const Setting&) = delete;
+
+ private:
+  const char* name_;
+};
+
 inline int deviceOf(int rank) { return rank % device::cuda::deviceCount(); }
 
 // One collective, with everything that makes it the same on host and device.

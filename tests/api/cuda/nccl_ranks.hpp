@@ -17,18 +17,6 @@ inline const int kNoMulticast = setenv("NCCL_NVLS_ENABLE", "0", 0);
 // NCCL takes seconds to begin.
 inline constexpr int kNcclTimeoutMs = 60000;
 
-// A setting for the communicators that are made while it lives.
-class Setting {
- public:
-  Setting(const char* name, const std::string& value) : name_(name) { setenv(name, value.c_str(), 1); }
-  ~Setting() { unsetenv(name_); }
-  Setting(const Setting&) = delete;
-  Setting& operator=(const Setting&) = delete;
-
- private:
-  const char* name_;
-};
-
 inline std::string whyNoNcclRanks() {
   if (const std::string why = device::cuda::whyNoDevice(); !why.empty()) return why;
   if (device::cuda::deviceCount() < 2) return "NCCL needs a GPU for each rank, and there is one";

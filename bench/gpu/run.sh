@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Measures all-reduce on two GPUs against the real NCCL, over the three paths between them, and writes the rows of
+# bench/results/<machine>/allreduce.jsonl. About two minutes. bench/gpu/plot.py draws them.
+#
+#   bench/gpu/run.sh LIBNCCL OUT.jsonl        LIBNCCL: PyTorch's is site-packages/nvidia/nccl/lib/libnccl.so.2
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+[[ $# -eq 2 ]] || { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
+library=$(realpath "$1")
+out=$2
+commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
+export NCCL_NVLS_ENABLE=0 QCCL_TIMEOUT_MS=8000 QCCL_NCCL_LIBRARY=$library
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+: >"$out"
+
+# measure PATH ARGUMENTS...: rows of one run; settings come from the environment.
+measure() {
+  local path=$1
+  shift
+  rm -f "$scratch/rows"
+  timeout 60 build/bin/qccl-perf allreduce --ranks 2 --memory cuda --against nccl --nccl-lib "$library" "$@" --json "$scratch/rows" >"$scratch/log" 2>&1 ||
+    { echo "bench/gpu/run.sh: $path $*:" >&2; tail -3 "$scratch/log" >&2; return; }
+  python3 - "$path" "$commit" "$scratch/rows" >>"$out" <<'PY'
+import json, sys
+
+path, commit, file = sys.argv[1:]
+keep = ("algo", "codec", "dtype", "bytes", "in_place", "graph", "blocks", "transport", "ranks", "time_us", "mean_us", "p95_us", "wire_bytes", "snr_db",
+        "max_err_over_bound", "rank_identical", "repeatable")
+for line in open(file):
+    row = json.loads(line)
+    print(json.dumps({"path": path, **{key: row[key] for key in keep}, "nccl_us": row["against_time_us"], "ratio": row["ratio"], "commit": commit}))
+PY
+}
+
+threads="--transport inproc --time 0.05"
+for dtype in float32 bfloat16; do
+  measure peer $threads --codec int8 --dtype $dtype --min 1K --max 16M --factor 4
+  measure peer $threads --codec int8 --dtype $dtype --min 64M --max 256M --factor 4 --check 0
+  measure peer $threads --codec int8 --dtype $dtype --min 1K --max 256M --factor 4 --check 0 --graph
+  measure peer $threads --codec none --dtype $dtype --min 1K --max 1M --factor 4
+  measure peer $threads --codec none --dtype $dtype --min 1K --max 1M --factor 4 --check 0 --graph
+  for blocks in 8 16 32 64; do
+    QCCL_THREAD_BLOCKS=$blocks measure peer $threads --codec int8 --dtype $dtype --min 64M --max 256M --factor 4 --check 0
+  done
+  export QCCL_GPU_PATH=nccl NCCL_P2P_DISABLE=1
+  measure "host memory" $threads --codec int8 --dtype $dtype --min 1K --max 64M --factor 4 --check 0
+  NCCL_SHM_DISABLE=1 measure sockets $threads --codec int8 --dtype $dtype --min 1K --max 64M --factor 4 --check 0
+  unset QCCL_GPU_PATH NCCL_P2P_DISABLE
+done
+measure peer --transport ucx --time 0.05 --codec int8 --min 64K --max 64M --factor 32 --check 0
+measure peer $threads --codec int8 --algo twoshot --min 64M --max 64M --check 0
+wc -l "$out"
