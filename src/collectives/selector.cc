@@ -55,7 +55,8 @@ class Selector {
  private:
   // Why `algorithm` cannot run; empty if it can.
   std::string obstacle(qcclAlgo_t algorithm) const {
-    if (algorithm == qcclAlgoNccl && !situation_.devicePath) return "NCCL has no calls on host memory; leave the algorithm to the library (auto)";
+    if (algorithm == qcclAlgoNccl && !situation_.devicePath)
+      return "NCCL has no calls on host memory; leave the algorithm to the library (auto)";
     if (algorithm == qcclAlgoNccl && !situation_.mayReplaceCodec) {
       return "this call cannot be handed over to NCCL; leave the algorithm to the library (auto)";
     }

@@ -33,8 +33,8 @@ struct EncodeCounts {
   std::uint64_t flushed = 0;    // values other than zero whose code is zero
 };
 
-// Blocks whose number in the message is a multiple of this are looked at for losses: it takes int8 encode 2 to 12 % longer where values come
-// from the caches (docs/numerics.md), less where they come from memory.
+// Blocks whose number in the message is a multiple of this are looked at for losses: it takes int8 encode 2 to 12 % longer where values
+// come from the caches (docs/numerics.md), less where they come from memory.
 inline constexpr std::uint64_t kSampledBlocks = 64;
 QCCL_HD bool isSampledBlock(std::uint64_t number) { return number % kSampledBlocks == 0; }
 

@@ -28,7 +28,8 @@ struct Launched {
     call.quant.algorithm = algorithm;
     call.quant.blockElems = blockElems;
     const auto scheduleOf = [this](int rank) { return algorithmRow(algorithm).schedule(rank, {ranks, 0}); };
-    const Partition partition = Partition::even(count, algorithmRow(algorithm).chunks({ranks, 0}), codec == qcclCodecNone ? 64 : blockElems);
+    const Partition partition =
+        Partition::even(count, algorithmRow(algorithm).chunks({ranks, 0}), codec == qcclCodecNone ? 64 : blockElems);
     DeviceCall common{};
     common.ranks = static_cast<std::uint32_t>(ranks);
     std::vector<Schedule> schedules;

@@ -47,7 +47,8 @@ void expectSameDecoder(qcclScale_t scale, std::uint32_t stored, float maxCode) {
 TEST(BlockScale, TheFastDecoderIsTheOraclesForAnyScale) {
   for (const float maxCode : {IntCode<8>::kMax, IntCode<4>::kMax, Fp8E4m3Code::kMax, Fp4E2m1Code::kMax}) {
     for (std::uint32_t stored = 0; stored <= 0xffff; ++stored) expectSameDecoder(qcclScaleBfloat16, stored, maxCode);
-    for (std::uint32_t step = 0; step < 1u << 20; ++step) expectSameDecoder(qcclScaleFloat32, step * 4093u, maxCode);  // all exponents, both signs
+    for (std::uint32_t step = 0; step < 1u << 20; ++step)
+      expectSameDecoder(qcclScaleFloat32, step * 4093u, maxCode);  // all exponents, both signs
   }
 }
 

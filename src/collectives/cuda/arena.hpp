@@ -1,9 +1,9 @@
 // The memory of a rank that its peers write into: where messages, flags and acknowledgements lie. The same on every rank, so that a rank
 // knows where in a peer's arena to write.
 //
-// Thread blocks that run a schedule (schedule_kernel.cuh) talk only to the thread blocks of the same number on the other ranks, each through
-// memory of its own: a region for messages, flags that say that one is there, and acknowledgements that say that it was read. Flags and
-// acknowledgements are numbers of tiles, counted by each thread block over all calls of the communicator (modulo 2^32), so none is ever
+// Thread blocks that run a schedule (schedule_kernel.cuh) talk only to the thread blocks of the same number on the other ranks, each
+// through memory of its own: a region for messages, flags that say that one is there, and acknowledgements that say that it was read. Flags
+// and acknowledgements are numbers of tiles, counted by each thread block over all calls of the communicator (modulo 2^32), so none is ever
 // cleared, and a CUDA graph that is replayed goes on counting. The other kernels have memory of their own kind, below.
 #pragma once
 

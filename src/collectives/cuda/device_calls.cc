@@ -111,7 +111,8 @@ class CudaDeviceCalls final : public DeviceCalls {
   void prepare(const DeviceExecution& execution) {
     if (prepared_.function != nullptr && announce(execution.call, 0) == prepared_.arguments().announcement) return;
     prepared_.function = nullptr;  // whatever throws below
-    prepared_ = makeLaunch(execution, commonArguments(execution.call), gpuShare(), [&]() -> const DevicePlan& { return planOf(execution); });
+    prepared_ =
+        makeLaunch(execution, commonArguments(execution.call), gpuShare(), [&]() -> const DevicePlan& { return planOf(execution); });
   }
 
   // Loading a kernel and setting its attributes may wait for what runs on the GPU. Where ranks share one as threads, that could be the

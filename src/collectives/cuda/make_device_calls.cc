@@ -105,8 +105,8 @@ class ChosenCalls final : public DeviceCalls {
 
 // Throws on every rank unless the settings are alike. Whether every rank can open NCCL and has a GPU of its own, as NCCL demands.
 bool meet(transport::Control& control, const std::vector<int>& hosts, int device, const DeviceCallOptions& options) {
-  const std::string settings = strCat("QCCL_GPU_PATH=", options.path, " QCCL_THREAD_BLOCKS=", options.threadBlocks,
-                                      " QCCL_NCCL_TILE_BYTES=", options.ncclTileBytes);
+  const std::string settings =
+      strCat("QCCL_GPU_PATH=", options.path, " QCCL_THREAD_BLOCKS=", options.threadBlocks, " QCCL_NCCL_TILE_BYTES=", options.ncclTileBytes);
   char gpu[32] = {};
   QCCL_CUDA_CHECK(cudaDeviceGetPCIBusId(gpu, sizeof(gpu), device));
   const std::string own = strCat("host ", hosts[static_cast<std::size_t>(control.rank())], " GPU ", gpu);

@@ -2,9 +2,9 @@
 // bits are those of schedule_kernel.cuh with oneshotSchedule(), and of the host.
 //
 // No code is 0x80: integers end at -127, and the other formats keep no sign of a zero. So a byte that is not 0x80 (kAbsent) says by itself
-// that it has arrived: a reader waits until no byte of a message is, and writes 0x80 over all of them when it has them. There is no flag, no
-// barrier and no acknowledgement, and each warp goes its own way: it encodes a tile of 32 values a lane, stores the codes into the peers'
-// arenas, sums the tile before it, and goes on. A message is in the order of the lanes' registers, followed by a scale a block.
+// that it has arrived: a reader waits until no byte of a message is, and writes 0x80 over all of them when it has them. There is no flag,
+// no barrier and no acknowledgement, and each warp goes its own way: it encodes a tile of 32 values a lane, stores the codes into the
+// peers' arenas, sums the tile before it, and goes on. A message is in the order of the lanes' registers, followed by a scale a block.
 //
 // When may a warp write into a slot again, kOneshotSlots tiles later? It sends tile i after it has summed tile i - 2, which the peer sent
 // after it had summed, and cleared, tile i - 4. That is an order only with a fence between each clearing and each sending, on both sides;
@@ -59,7 +59,9 @@ struct LaneCodes {
 struct Slot {
   unsigned char* bytes;
 
-  __device__ __forceinline__ uint4* codes(std::uint32_t half) const { return reinterpret_cast<uint4*>(bytes) + half * 32 + threadIdx.x % 32; }
+  __device__ __forceinline__ uint4* codes(std::uint32_t half) const {
+    return reinterpret_cast<uint4*>(bytes) + half * 32 + threadIdx.x % 32;
+  }
   __device__ __forceinline__ std::uint32_t* scale(std::uint32_t team) const {
     return reinterpret_cast<std::uint32_t*>(bytes + 32 * kLaneElems) + team;
   }
@@ -144,8 +146,8 @@ class OneshotRun {
     return {slots + turn % kOneshotSlots * turnBytes() + (kUsual ? 0 : from < to ? from : from - 1) * kOneshotSlotBytes};
   }
 
-  // All warps have tiles but the last one of thread block 0, which tells the ranks what is called. Powers of two of tiles are many; with that
-  // one warp less, and not one in each thread block, they fit.
+  // All warps have tiles but the last one of thread block 0, which tells the ranks what is called. Powers of two of tiles are many; with
+  // that one warp less, and not one in each thread block, they fit.
   __device__ __forceinline__ std::uint32_t stride() const { return gridDim.x * call_.warps - 1; }
 
   // Of a warp, a stride apart. The first ones of all lie in different thread blocks.
@@ -277,7 +279,8 @@ class OneshotRun {
       if (isWhole(tile) && ownDecoder.isPlain() && theirDecoder.isPlain()) {
         const bool ownFirst = call_.rank == 0;
         const LaneCodes first = ownFirst ? own : theirs, second = ownFirst ? theirs : own;
-        const typename Codec::Decoder firstDecoder = ownFirst ? ownDecoder : theirDecoder, secondDecoder = ownFirst ? theirDecoder : ownDecoder;
+        const typename Codec::Decoder firstDecoder = ownFirst ? ownDecoder : theirDecoder,
+                                      secondDecoder = ownFirst ? theirDecoder : ownDecoder;
         if (call_.divide) {
           addPlain<true>(tile, firstDecoder, first, secondDecoder, second);
         } else {

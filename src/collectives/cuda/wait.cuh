@@ -1,5 +1,5 @@
-// Waiting for other GPUs: what is waited for lies in the waiting rank's own memory; every wait has a bound and looks at the abort words. And
-// flags of 4 bytes: what a thread block wrote before it sets one is visible to whoever has seen it.
+// Waiting for other GPUs: what is waited for lies in the waiting rank's own memory; every wait has a bound and looks at the abort words.
+// And flags of 4 bytes: what a thread block wrote before it sets one is visible to whoever has seen it.
 #pragma once
 
 #include <cstdint>

@@ -144,7 +144,7 @@ struct CodedWire {
       }
     }
     if (part.tileElems == quant::cuda::kTileElems<T>) return;
-    // Behind the end there are no codes, and what is there must not count as a block's largest value.
+      // Behind the end there are no codes, and what is there must not count as a block's largest value.
 #pragma unroll
     for (std::uint32_t row = 0; row < kRows; ++row) {
 #pragma unroll

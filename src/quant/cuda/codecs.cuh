@@ -58,8 +58,7 @@ struct ScaledCodec {
   // Of byte i of a word of codes, of a codec of a byte: no shift, no mask.
   static __device__ __forceinline__ float valueOfByte(std::uint32_t word, std::uint32_t i) {
     static_assert(Code::kBits == 8);
-    if constexpr (Code::kIsInteger)
-      return floatFromBits(__byte_perm(word ^ 0x80808080u, 0x4b000000u, 0x7440u | i)) - (0x1p23f + 128.0f);
+    if constexpr (Code::kIsInteger) return floatFromBits(__byte_perm(word ^ 0x80808080u, 0x4b000000u, 0x7440u | i)) - (0x1p23f + 128.0f);
     return Code::value(static_cast<std::uint8_t>(word >> (i * 8)));
   }
 

@@ -66,10 +66,10 @@ std::string nameOfCase(const testing::TestParamInfo<std::tuple<int, int, int>>& 
 
 INSTANTIATE_TEST_SUITE_P(Algorithms, OnDeviceAllReduce,
                          testing::Values(std::tuple{2, qcclAlgoOneshot, 0}, std::tuple{2, qcclAlgoTwoshot, 0},
-                                         std::tuple{2, qcclAlgoRing, 0}, std::tuple{2, qcclAlgoTree, 0}, std::tuple{3, qcclAlgoOneshot, 0}, std::tuple{4, qcclAlgoOneshot, 0},
-                                         std::tuple{3, qcclAlgoTwoshot, 0}, std::tuple{3, qcclAlgoRing, 0}, std::tuple{4, qcclAlgoTree, 0},
-                                         std::tuple{5, qcclAlgoTwoshot, 0}, std::tuple{4, qcclAlgoHier, 2},
-                                         std::tuple{8, qcclAlgoTwoshot, 0}, std::tuple{8, qcclAlgoTree, 0}),
+                                         std::tuple{2, qcclAlgoRing, 0}, std::tuple{2, qcclAlgoTree, 0}, std::tuple{3, qcclAlgoOneshot, 0},
+                                         std::tuple{4, qcclAlgoOneshot, 0}, std::tuple{3, qcclAlgoTwoshot, 0},
+                                         std::tuple{3, qcclAlgoRing, 0}, std::tuple{4, qcclAlgoTree, 0}, std::tuple{5, qcclAlgoTwoshot, 0},
+                                         std::tuple{4, qcclAlgoHier, 2}, std::tuple{8, qcclAlgoTwoshot, 0}, std::tuple{8, qcclAlgoTree, 0}),
                          nameOfCase);
 
 // Slots of a warp are used many times in a call, and calls of other sizes come between.
