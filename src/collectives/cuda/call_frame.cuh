@@ -21,7 +21,6 @@ struct WarpTeam {
   static __device__ __forceinline__ std::uint32_t thread() { return threadIdx.x % 32; }
   static __device__ __forceinline__ std::uint32_t threads() { return 32; }
   static __device__ __forceinline__ void sync() { __syncwarp(); }
-  static __device__ __forceinline__ bool all(bool good) { return __all_sync(0xffffffffu, good ? 1 : 0) != 0; }
 };
 
 __device__ __forceinline__ CallHeader& headerAt(const DeviceCall& call, std::uint32_t number, std::uint32_t rank, std::uint32_t from) {
@@ -34,19 +33,18 @@ __device__ __forceinline__ std::uint32_t headerWord(const DeviceCall& call, std:
   return reinterpret_cast<const std::uint32_t*>(&call.announcement)[i - kFingerprintWords];
 }
 
-// If regions are shared out to thread blocks in another way than in the call before, that must have ended on all ranks, as a whole. False
-// if the call has failed.
-template <typename Team>
-__device__ __forceinline__ bool settle(const DeviceCall& call) {
+// By a thread block. If regions are shared out to thread blocks in another way than in the call before, that must have ended on all ranks,
+// as a whole. False if the call has failed.
+__device__ __forceinline__ bool settle(const ScheduleCall& call) {
   const ArenaHead& own = headOf(call.arenas[call.rank]);
   if (own.regionsABlock == call.regionsABlock) return true;
   bool good = true;
-  for (std::uint32_t i = Team::thread(); i < kMaxThreadBlocks * call.ranks && good; i += Team::threads()) {
+  for (std::uint32_t i = BlockTeam::thread(); i < kMaxThreadBlocks * call.ranks && good; i += BlockTeam::threads()) {
     const std::uint32_t peer = i % call.ranks;
     const BlockFlags& block = own.blocks[i / call.ranks];
     if (peer != call.rank) good = waitUntil(call, &block.read[peer], block.tiles, peer);
   }
-  return Team::all(good);
+  return BlockTeam::all(good);
 }
 
 // Tells every rank what is called here. Of one thread block.
@@ -71,26 +69,25 @@ __device__ __forceinline__ bool isSameCall(const DeviceCall& call, std::uint32_t
   return false;
 }
 
-// Waits until all ranks have made this call; false if one has made another.
-template <typename Team>
+// By a thread block: waits until all ranks have made this call; false if one has made another.
 __device__ __forceinline__ bool checkHeaders(const DeviceCall& call, std::uint32_t number) {
   bool good = true;
-  const std::uint32_t peer = Team::thread();
+  const std::uint32_t peer = BlockTeam::thread();
   if (peer < call.ranks && peer != call.rank) {
     good = waitUntil(call, &headerAt(call, number, call.rank, peer).number, number + 1, peer) && isSameCall(call, number, peer);
   }
-  return Team::all(good);
+  return BlockTeam::all(good);
 }
 
 // The same by one warp in the least time: fingerprints come in words that carry their flag. Who calls something else may use another
 // kernel; then its header tells.
-__device__ __forceinline__ bool exchangeFingerprints(const DeviceCall& call, std::uint32_t number) {
+__device__ __forceinline__ void exchangeFingerprints(const DeviceCall& call, std::uint32_t number) {
   const std::uint32_t peer = threadIdx.x % 32;
   const bool isPeer = peer < call.ranks && peer != call.rank;
   const FlaggedLine mine = {{static_cast<std::uint32_t>(call.fingerprint), static_cast<std::uint32_t>(call.fingerprint >> 32)}};
   if (isPeer) mine.store(&headOf(call.arenas[peer]).fingerprints[number % 2][call.rank], number + 1);
   postHeaders<WarpTeam>(call, number);
-  if (!isPeer) return true;
+  if (!isPeer) return;
   const CallHeader& header = headerAt(call, number, call.rank, peer);
   bool same = false;
   const bool heard = spinUntil(call, peer, [&] {
@@ -99,7 +96,7 @@ __device__ __forceinline__ bool exchangeFingerprints(const DeviceCall& call, std
            theirs.words[1] == mine.words[1];
     return same || isReached(loadAcquire(&header.number), number + 1);
   });
-  return heard && (same || isSameCall(call, number, peer));
+  if (heard && !same) isSameCall(call, number, peer);
 }
 
 // For one thread of each thread block, when all of it is done: the last one counts the call. True for that one. No fence: the next kernel

@@ -3,6 +3,7 @@
 
 #include "collectives/cuda/oneshot_kernel.cuh"
 #include "collectives/cuda/schedule_kernel.cuh"
+#include "collectives/cuda/sum_kernel.cuh"
 
 namespace qccl::collectives::cuda {
 
@@ -14,7 +15,11 @@ CallKernel oneshotKernelOf() {
 template <typename Codec, typename T>
 CodecKernels codecKernelsOf() {
   using Wire = CodedWire<Codec, T>;
-  CodecKernels kernels = {{scheduleKernelOf<Wire, T, false>(), scheduleKernelOf<Wire, T, true>()}, {}, {}};
+  CodecKernels kernels = {};
+  kernels.schedule[0] = scheduleKernelOf<Wire, T, false>();
+  kernels.schedule[1] = scheduleKernelOf<Wire, T, true>();
+  kernels.sum[0] = sumKernelOf<Wire, T, false>();
+  kernels.sum[1] = sumKernelOf<Wire, T, true>();
   if constexpr (quant::codeBits(Codec::kId) == 8) {
     kernels.oneshot[0] = oneshotKernelOf<Codec, T, false, false>();
     kernels.oneshot[1] = oneshotKernelOf<Codec, T, true, false>();

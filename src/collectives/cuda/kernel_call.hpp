@@ -50,7 +50,6 @@ struct DeviceCall {
   std::uint64_t seed;
   std::uint32_t rank;
   std::uint32_t ranks;
-  std::uint32_t regionsABlock;
   bool divide;
 };
 
@@ -65,6 +64,7 @@ struct ScheduleCall : DeviceCall {
   quant::cuda::PackedLayout tails[kMaxTails];
   std::uint8_t tailOf[kMaxRanks];  // by chunk
 
+  std::uint32_t regionsABlock;
   std::uint32_t slotBytes;      // of a message
   std::uint32_t receivedSlots;  // of a tile; every rank lays out as many
   std::uint32_t ring;
@@ -108,12 +108,14 @@ struct CallKernel {
 // Of a codec, for one data type: nearest, stochastic.
 struct CodecKernels {
   CallKernel schedule[2];
+  CallKernel sum[2];        // sum_kernel.hpp
   CallKernel oneshot[2];    // of codecs of a byte
   CallKernel usualOneshot;  // between two ranks, nearest, scales in FP32 of 256 values each
 };
 
 // The kernels for a codec (or none) and a type among float32, bfloat16, float16; function nullptr for others.
 CallKernel scheduleKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic);
+CallKernel sumKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic);
 CallKernel oneshotKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic, bool usual);
 CallKernel flaggedKernel(qcclDataType_t dtype);
 

@@ -3,7 +3,7 @@
 namespace qccl::collectives::cuda {
 
 // One source file each (kernels_<name>.cu).
-CallKernel kernelsExact(int type);
+CodecKernels kernelsExact(int type);
 CodecKernels kernelsInt8(int type);
 CodecKernels kernelsInt6(int type);
 CodecKernels kernelsInt5(int type);
@@ -18,7 +18,7 @@ namespace {
 CodecKernels kernelsOf(qcclCodec_t codec, int type) {
   switch (codec) {
     case qcclCodecNone:
-      return {{kernelsExact(type), kernelsExact(type)}, {}, {}};
+      return kernelsExact(type);
     case qcclCodecInt8:
       return kernelsInt8(type);
     case qcclCodecInt6:
@@ -48,6 +48,11 @@ int typeIndex(qcclDataType_t dtype) { return dtype == qcclFloat32 ? 0 : dtype ==
 CallKernel scheduleKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic) {
   const int type = typeIndex(dtype);
   return type < 0 ? CallKernel{} : kernelsOf(codec, type).schedule[stochastic ? 1 : 0];
+}
+
+CallKernel sumKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic) {
+  const int type = typeIndex(dtype);
+  return type < 0 ? CallKernel{} : kernelsOf(codec, type).sum[stochastic ? 1 : 0];
 }
 
 CallKernel oneshotKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic, bool usual) {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "collectives/cuda/call_marks.hpp"
+#include "collectives/cuda/kernel_call.hpp"
 #include "collectives/cuda/sum_kernel.hpp"
 #include "collectives/device_calls.hpp"
 #include "collectives/round_tiles.hpp"
@@ -71,7 +72,7 @@ class NcclCarrier {
     const RoundPlan* plan = nullptr;
     RoundTiles tiles;
     std::vector<Turn> turns;
-    SumKernel sum{};
+    CallKernel sum{};
     const quant::cuda::CodecKernels* codec = nullptr;  // nullptr: exact
   };
 

@@ -26,7 +26,7 @@ class BlockRun {
       : call_(call), own_(headOf(call.arenas[call.rank])), shared_(shared), firstTile_(flags(call.rank).tiles), number_(own_.calls) {}
 
   __device__ __forceinline__ void run() {
-    if (!settle<BlockTeam>(call_)) return;
+    if (!settle(call_)) return;
     if (blockIdx.x == 0) postHeaders<BlockTeam>(call_, number_);
     const std::uint32_t tiles = blockIdx.x < call_.tiles ? (call_.tiles - blockIdx.x - 1) / gridDim.x + 1 : 0;
     bool checked = blockIdx.x != 0;
@@ -35,14 +35,14 @@ class BlockRun {
         if (!waitForCredit(i)) return;
         if (!runSteps<true>(0, call_.firstWait, i)) return;
       }
-      if (!checked && !checkHeaders<BlockTeam>(call_, number_)) return;
+      if (!checked && !checkHeaders(call_, number_)) return;
       checked = true;
       if (i < call_.lookahead) continue;
       const std::uint32_t tile = i - call_.lookahead;
       if (!runSteps<false>(call_.firstWait, call_.steps, tile)) return;
       acknowledge(tile, tile + 1 == tiles);
     }
-    if (!checked && !checkHeaders<BlockTeam>(call_, number_)) return;
+    if (!checked && !checkHeaders(call_, number_)) return;
     finish(tiles);
   }
 

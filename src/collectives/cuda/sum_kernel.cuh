@@ -2,6 +2,7 @@
 // same bits as the host's executor and the peer-memory kernels.
 #pragma once
 
+#include "collectives/cuda/kernel_call.hpp"
 #include "collectives/cuda/sum_kernel.hpp"
 #include "collectives/cuda/wire.cuh"
 
@@ -53,27 +54,8 @@ __global__ void __launch_bounds__(kSumThreads, 2) sumOperands(const __grid_const
 }
 
 template <typename Wire, typename T, bool kStochastic>
-SumKernel sumKernelOf() {
-  return {reinterpret_cast<const void*>(sumOperands<Wire, T, kStochastic>), quant::cuda::kTileElems<T>};
+CallKernel sumKernelOf() {
+  return {reinterpret_cast<const void*>(sumOperands<Wire, T, kStochastic>), quant::cuda::kTileElems<T>, kSumThreads};
 }
 
 }  // namespace qccl::collectives::cuda
-
-// The kernels of a codec, for sum_kernels.cc: by type (float32, bfloat16, float16), nearest and stochastic.
-#define QCCL_SUM_KERNELS(name, ...)                                                  \
-  namespace qccl::collectives::cuda {                                                \
-  SumKernel name(int type, bool stochastic);                                         \
-  SumKernel name(int type, bool stochastic) {                                        \
-    using namespace quant; /* NOLINT(google-build-using-namespace) */                \
-    using quant::cuda::ScaledCodec;                                                  \
-    using quant::cuda::Bf16Codec;                                                    \
-    if (stochastic) {                                                                \
-      if (type == 0) return sumKernelOf<CodedWire<__VA_ARGS__, F32>, F32, true>();   \
-      if (type == 1) return sumKernelOf<CodedWire<__VA_ARGS__, Bf16>, Bf16, true>(); \
-      return sumKernelOf<CodedWire<__VA_ARGS__, F16>, F16, true>();                  \
-    }                                                                                \
-    if (type == 0) return sumKernelOf<CodedWire<__VA_ARGS__, F32>, F32, false>();    \
-    if (type == 1) return sumKernelOf<CodedWire<__VA_ARGS__, Bf16>, Bf16, false>();  \
-    return sumKernelOf<CodedWire<__VA_ARGS__, F16>, F16, false>();                   \
-  }                                                                                  \
-  }

@@ -32,12 +32,4 @@ static_assert(sizeof(SumCall) <= 4096);  // what every driver takes
 
 inline constexpr unsigned kSumThreads = 256;  // of a thread block
 
-struct SumKernel {
-  const void* function;     // takes a SumCall
-  std::uint32_t tileElems;  // of a thread block
-};
-
-// The kernel for a codec (or none) and a type among float32, bfloat16, float16; function nullptr for others.
-SumKernel sumKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic);
-
 }  // namespace qccl::collectives::cuda
