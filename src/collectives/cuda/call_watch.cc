@@ -25,7 +25,6 @@ bool isReached(std::uint32_t mark, std::uint32_t number) { return static_cast<st
 CallWatch::CallWatch(transport::Control& control, const DeviceCallOptions& options, std::function<void()> abort,
                      std::function<std::string()> failure)
     : control_(control), options_(options), abort_(std::move(abort)), failure_(std::move(failure)) {
-  QCCL_CUDA_CHECK(cudaEventCreateWithFlags(&last_, cudaEventDisableTiming));
   void* memory = nullptr;
   QCCL_CUDA_CHECK(cudaHostAlloc(&memory, sizeof(CallMarks), cudaHostAllocPortable | cudaHostAllocMapped));
   std::memset(memory, 0, sizeof(CallMarks));
@@ -40,7 +39,6 @@ CallWatch::~CallWatch() {
   }
   changed_.notify_all();
   thread_.join();
-  (void)cudaEventDestroy(last_);
   (void)cudaFreeHost(marks_);
 }
 
@@ -53,16 +51,14 @@ void CallWatch::begin(const Announcement& what, device::StreamHandle stream, boo
     if (captured) captured_.push_back(what);
   }
   if (captured) return;  // its graph orders it
-  if (stream != lastStream_) orderAfter(stream);
+  last_.orderBefore(stream);
   markBegin(marks_, what.sequence, stream);
 }
 
 void CallWatch::end(device::StreamHandle stream) {
   if (!insideGraph_) {
     markEnd(marks_, insideOf_.sequence, stream);
-    QCCL_CUDA_CHECK(cudaEventRecord(last_, stream));
-    used_ = true;
-    lastStream_ = stream;
+    last_.record(stream);
   }
   const std::lock_guard lock(mutex_);
   if (!insideGraph_) calls_.push_back(insideOf_);
@@ -74,21 +70,12 @@ void CallWatch::cancel() {
   inside_.reset();
 }
 
-void CallWatch::orderAfter(device::StreamHandle stream) {
-  if (used_) QCCL_CUDA_CHECK(cudaStreamWaitEvent(stream, last_, 0));
-}
+void CallWatch::orderAfter(device::StreamHandle stream) { last_.orderBefore(stream); }
 
 bool CallWatch::waitForCalls(Deadline deadline) {
   // Nobody says which replays of a graph still run. The watch bounds every call in them, and so this.
   if (!captured_.empty()) QCCL_CUDA_CHECK(cudaDeviceSynchronize());
-  while (used_) {
-    const cudaError_t status = cudaEventQuery(last_);
-    if (status == cudaSuccess) return true;
-    if (status != cudaErrorNotReady) QCCL_CUDA_CHECK(status);
-    if (deadline.passed()) return false;
-    std::this_thread::sleep_for(std::chrono::microseconds(50));
-  }
-  return true;
+  return last_.wait(deadline);
 }
 
 void CallWatch::watch() {

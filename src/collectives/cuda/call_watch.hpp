@@ -12,10 +12,9 @@
 #include <vector>
 
 #include "collectives/cuda/call_marks.hpp"
+#include "collectives/cuda/last_call.hpp"
 #include "collectives/device_calls.hpp"
 #include "core/deadline.hpp"
-
-struct CUevent_st;
 
 namespace qccl::collectives::cuda {
 
@@ -61,9 +60,7 @@ class CallWatch {
   CallMarks* marks_ = nullptr;
 
   // Of the thread that makes calls:
-  CUevent_st* last_ = nullptr;  // the end of the last call
-  bool used_ = false;           // it was recorded
-  device::StreamHandle lastStream_ = nullptr;
+  LastCall last_;
 
   // No call of CUDA is made with this: such a call may wait for what the watch has to end.
   std::mutex mutex_;  // for all below

@@ -3,11 +3,11 @@
 #include <mutex>
 #include <optional>
 #include <set>
-#include <thread>
 #include <tuple>
 
 #include "collectives/cuda/call_launch.hpp"
 #include "collectives/cuda/device_failure.hpp"
+#include "collectives/cuda/last_call.hpp"
 #include "collectives/cuda/peer_calls.hpp"
 #include "core/error.hpp"
 #include "core/types.hpp"
@@ -34,7 +34,6 @@ class CudaDeviceCalls final : public DeviceCalls {
     device::cuda::Stream stream;
     device::cuda::fillAsync(counts_.data(), 0, counts_.bytes(), stream.handle());
     stream.synchronize();
-    QCCL_CUDA_CHECK(cudaEventCreateWithFlags(&launched_, cudaEventDisableTiming));
     if (memory_.ranksPerDevice() > 1) loadKernels();
     guard_.reset();
     control.allGather("", Deadline::in(options.timeout));  // no rank launches before all are here
@@ -48,7 +47,6 @@ class CudaDeviceCalls final : public DeviceCalls {
     try {
       const device::cuda::DeviceGuard guard(memory_.device());
       waitForCalls(Deadline::in(std::chrono::seconds(5)));
-      (void)cudaEventDestroy(launched_);
     } catch (const Error&) {
       // The device is lost, and with it all of this.
     }
@@ -62,15 +60,12 @@ class CudaDeviceCalls final : public DeviceCalls {
     const StreamHandle stream = execution.call.stream;
     const bool capturing = isCapturing(stream);
     // The calls of a communicator run one after another, whatever their streams. What is captured, its graph orders.
-    if (!capturing && used_ && stream != lastStream_) QCCL_CUDA_CHECK(cudaStreamWaitEvent(stream, launched_, 0));
+    if (!capturing) last_.orderBefore(stream);
     void* parameters[] = {&prepared_.arguments()};
     QCCL_CUDA_CHECK(cudaLaunchKernel(prepared_.function, dim3(prepared_.threadBlocks), dim3(prepared_.threads), parameters,
                                      prepared_.sharedBytes, stream));
     captured_ |= capturing;
-    if (capturing) return;
-    QCCL_CUDA_CHECK(cudaEventRecord(launched_, stream));
-    lastStream_ = stream;
-    used_ = true;
+    if (!capturing) last_.record(stream);
   }
 
   void exchange(std::span<const PointToPoint>) override {
@@ -79,7 +74,7 @@ class CudaDeviceCalls final : public DeviceCalls {
 
   void orderAfter(device::StreamHandle stream) override {
     const std::lock_guard lock(mutex_);
-    if (used_ && stream != lastStream_ && !isCapturing(stream)) QCCL_CUDA_CHECK(cudaStreamWaitEvent(stream, launched_, 0));
+    if (!isCapturing(stream)) last_.orderBefore(stream);
   }
 
   const char* path() const override { return "peer"; }
@@ -126,23 +121,10 @@ class CudaDeviceCalls final : public DeviceCalls {
     QCCL_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMaxSharedBytes));
   }
 
-  static bool isCapturing(StreamHandle stream) {
-    cudaStreamCaptureStatus status;
-    QCCL_CUDA_CHECK(cudaStreamIsCapturing(stream, &status));
-    return status != cudaStreamCaptureStatusNone;
-  }
-
   bool waitForCalls(Deadline deadline) {
     // Nobody says which replays of a graph still run. Every wait of a kernel is bounded, and so is this.
     if (captured_) QCCL_CUDA_CHECK(cudaDeviceSynchronize());
-    while (used_) {
-      const cudaError_t status = cudaEventQuery(launched_);
-      if (status == cudaSuccess) return true;
-      if (status != cudaErrorNotReady) QCCL_CUDA_CHECK(status);
-      if (deadline.passed()) return false;
-      std::this_thread::sleep_for(std::chrono::microseconds(50));
-    }
-    return true;
+    return last_.wait(deadline);
   }
 
   const DevicePlan& planOf(const DeviceExecution& execution) {
@@ -198,9 +180,7 @@ class CudaDeviceCalls final : public DeviceCalls {
   std::map<std::tuple<qcclColl_t, qcclAlgo_t, int, int>, DevicePlan> plans_;
   std::set<const void*> ready_;
   std::map<std::pair<const void*, std::uint32_t>, int> resident_;
-  cudaEvent_t launched_ = nullptr;  // after the last call
-  StreamHandle lastStream_ = nullptr;
-  bool used_ = false;      // launched_ was recorded
+  LastCall last_;
   bool captured_ = false;  // there are graphs with calls
   bool left_ = false;
 };

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "collectives/cuda/call_watch.hpp"
+#include "collectives/cuda/last_call.hpp"
 #include "collectives/cuda/nccl_carrier.hpp"
 #include "core/error.hpp"
 #include "core/types.hpp"
@@ -19,12 +20,6 @@ using device::cuda::DeviceGuard;
 
 // Where nothing is added, NCCL's bits are the host's.
 bool goesToNccl(const Call& call) { return isOnlyNccls(call) || call.coll == qcclCollAllGather || call.coll == qcclCollBroadcast; }
-
-bool isCapturing(StreamHandle stream) {
-  cudaStreamCaptureStatus status;
-  QCCL_CUDA_CHECK(cudaStreamIsCapturing(stream, &status));
-  return status != cudaStreamCaptureStatusNone;
-}
 
 // Sends and receives as a call, for the sentence about one that does not end.
 Announcement announceExchange(std::span<const PointToPoint> operations) {
