@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <tuple>
 
-#include "api/cuda/device_cases.hpp"
+#include "api/cuda/device_contracts.hpp"
 
 namespace qccl::test {
 namespace {
@@ -180,95 +180,9 @@ TEST_F(OnDevice, CallsOfManyKindsBackToBackOnTwoCommunicators) {
   }
 }
 
-TEST_F(OnDevice, GraphsReplayOnChangingData) {
-  const RankThreads ranks = makeRanks(2);
-  constexpr int kReplays = 2000;
-  constexpr std::size_t kCount = 30001;
-  std::vector<Operation> kinds = {quantized(qcclAlgoOneshot, qcclCodecInt8, qcclFloat32, kCount),
-                                  quantized(qcclAlgoTwoshot, qcclCodecInt8, qcclFloat32, kCount),
-                                  quantized(qcclAlgoOneshot, qcclCodecNone, qcclFloat32, kCount)};
-  // Every replay works on the sum of the one before, halved: data that changes, and an error in any replay stays visible to the end.
-  for (Operation& kind : kinds) kind.op = qcclAvg, kind.inPlace = true;
-  Buffers start;
-  for (int rank = 0; rank < 2; ++rank) {
-    Random random(static_cast<unsigned>(rank) + 5);
-    const auto values = asType(qcclFloat32, makeValues(Shape::normal, kCount, random));
-    start.emplace_back(values->data(), values->data() + values->bytes());
-  }
-  std::vector<char> results[2];
-  ranks.run([&](int rank, qcclComm_t comm) {
-    const device::cuda::DeviceGuard guard(deviceOf(rank));
-    const auto r = static_cast<std::size_t>(rank);
-    device::cuda::Stream stream;
-    DeviceMemory memory(start[r].size(), 0);
-    DeviceMemory own(start[r].size(), 0);
-    memory.fill(start[r], stream.handle());
-    own.fill(start[r], stream.handle());
-    QCCL_ASSERT_OK(kinds[0].call(memory.data(), memory.data(), comm, stream.handle()));  // the first call is not captured
-    stream.synchronize();
-    cudaGraph_t graph;
-    cudaGraphExec_t runnable;
-    ASSERT_EQ(cudaStreamBeginCapture(stream.handle(), cudaStreamCaptureModeThreadLocal), cudaSuccess);
-    for (const Operation& kind : kinds) {
-      QCCL_EXPECT_OK(kind.call(memory.data(), memory.data(), comm, stream.handle()));
-      // The ranks' values differ again, in the first half of the message.
-      EXPECT_EQ(cudaMemcpyAsync(memory.data(), own.data(), start[r].size() / 2, cudaMemcpyDeviceToDevice, stream.handle()), cudaSuccess);
-    }
-    QCCL_EXPECT_OK(kinds[1].call(memory.data(), memory.data(), comm, stream.handle()));
-    ASSERT_EQ(cudaStreamEndCapture(stream.handle(), &graph), cudaSuccess);
-    ASSERT_EQ(cudaGraphInstantiate(&runnable, graph, 0), cudaSuccess);
-    for (int i = 0; i < kReplays; ++i) {
-      ASSERT_EQ(cudaGraphLaunch(runnable, stream.handle()), cudaSuccess);
-      if (i % 100 != 50) continue;
-      QCCL_ASSERT_OK(kinds[2].call(memory.data(), memory.data(), comm, stream.handle()));
-    }
-    results[r] = memory.read(stream);
-    qcclResult_t failed = qcclSuccess;
-    QCCL_EXPECT_OK(qcclCommGetAsyncError(comm, &failed));
-    EXPECT_EQ(failed, qcclSuccess) << qcclGetLastError(comm);
-    cudaGraphExecDestroy(runnable);
-    cudaGraphDestroy(graph);
-  });
-  // The same with single calls on the host.
-  Buffers host = start;
-  makeRanks(2).run([&](int rank, qcclComm_t comm) {
-    const auto r = static_cast<std::size_t>(rank);
-    const auto run = [&](const Operation& kind) { QCCL_ASSERT_OK(kind.call(host[r].data(), host[r].data(), comm, nullptr)); };
-    run(kinds[0]);
-    for (int i = 0; i < kReplays; ++i) {
-      for (const Operation& kind : kinds) {
-        run(kind);
-        std::memcpy(host[r].data(), start[r].data(), start[r].size() / 2);
-      }
-      run(kinds[1]);
-      if (i % 100 == 50) run(kinds[2]);
-    }
-  });
-  for (int rank = 0; rank < 2; ++rank) expectSameBits(kinds[0], host[static_cast<std::size_t>(rank)], results[rank], rank);
-}
+TEST_F(OnDevice, GraphsReplayOnChangingData) { expectReplaysHaveTheHostsBits(makeRanks(2), {30001, 2000, 100, 50, true}); }
 
-TEST_F(OnDevice, StatisticsCountWhatTheKernelsFound) {
-  const RankThreads ranks = makeRanks(2);
-  Operation operation = quantized(qcclAlgoTwoshot, qcclCodecInt8, qcclFloat32, 100000);
-  const std::vector<Buffers> inputs = {makeInputs(operation, 2, 3)};
-  const RankThreads host = makeRanks(2);
-  runAll(host, {operation}, inputs, false);
-  runAll(ranks, {operation}, inputs, true);
-  for (int rank = 0; rank < 2; ++rank) {
-    qcclStats_t onHost{}, onDevice{};
-    onHost.size = onDevice.size = sizeof(qcclStats_t);
-    QCCL_ASSERT_OK(qcclCommGetStats(host.comm(rank), &onHost));
-    QCCL_ASSERT_OK(qcclCommGetStats(ranks.comm(rank), &onDevice));
-    EXPECT_EQ(onDevice.quantizedCalls, 1u);
-    EXPECT_EQ(onDevice.elems, onHost.elems);
-    EXPECT_EQ(onDevice.wireBytes, onHost.wireBytes);
-    EXPECT_EQ(onDevice.encodedBlocks, onHost.encodedBlocks);
-    EXPECT_EQ(onDevice.nonFiniteBlocks, onHost.nonFiniteBlocks);
-    EXPECT_GT(onDevice.nonFiniteBlocks, 0u);
-    EXPECT_EQ(onDevice.sampledElems, onHost.sampledElems);
-    EXPECT_EQ(onDevice.flushedElems, onHost.flushedElems);
-  }
-}
+TEST_F(OnDevice, StatisticsCountWhatTheKernelsFound) { expectTheHostsStatistics(makeRanks(2)); }
 
 }  // namespace
 }  // namespace qccl::test

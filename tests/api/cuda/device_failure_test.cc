@@ -4,7 +4,7 @@
 #include <chrono>
 #include <thread>
 
-#include "api/cuda/device_ranks.hpp"
+#include "api/cuda/failing_rank.hpp"
 
 namespace qccl::test {
 namespace {
@@ -22,37 +22,12 @@ class DeviceFailure : public testing::Test {
   }
 };
 
-// One rank's memory and stream.
-struct Rank {
-  explicit Rank(int rank, std::size_t elems = 100000) : guard(deviceOf(rank)), in(elems * 4), out(elems * 4) {}
-
-  qcclResult_t allReduce(std::size_t count, qcclComm_t comm) {
-    return qcclAllReduce(in.data(), out.data(), count, qcclFloat32, qcclSum, comm, stream.handle());
-  }
-
-  device::cuda::DeviceGuard guard;
-  device::cuda::DeviceBuffer in, out;
-  device::cuda::Stream stream;
-};
-
-// What the communicator says once it has failed.
-std::string failureOf(qcclComm_t comm, qcclResult_t expected) {
-  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  qcclResult_t result = qcclSuccess;
-  while (result == qcclSuccess && std::chrono::steady_clock::now() < limit) {
-    QCCL_EXPECT_OK(qcclCommGetAsyncError(comm, &result));
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  EXPECT_EQ(result, expected);
-  float x = 0;
-  EXPECT_EQ(qcclAllReduce(&x, &x, 1, qcclFloat32, qcclSum, comm, nullptr), expected) << "the next call says why";
-  return qcclGetLastError(comm);
-}
+std::string failureOf(qcclComm_t comm, qcclResult_t expected) { return test::failureOf(comm, expected, std::chrono::seconds(20)); }
 
 TEST_F(DeviceFailure, ARankThatNeverCallsIsNamed) {
   const RankThreads ranks = makeRanks(3, 1500);
   ranks.run([&](int rank, qcclComm_t comm) {
-    Rank own(rank);
+    FailingRank own(deviceOf(rank));
     QCCL_ASSERT_OK(own.allReduce(1000, comm));
     own.stream.synchronize();
     if (rank != 2) {
@@ -66,7 +41,7 @@ TEST_F(DeviceFailure, ARankThatNeverCallsIsNamed) {
 TEST_F(DeviceFailure, CallsThatDifferAreReportedAsSuch) {
   const RankThreads ranks = makeRanks(2);
   ranks.run([&](int rank, qcclComm_t comm) {
-    Rank own(rank);
+    FailingRank own(deviceOf(rank));
     QCCL_ASSERT_OK(own.allReduce(rank == 0 ? 5000 : 6000, comm));
     own.stream.synchronize();
     const std::string what = failureOf(comm, qcclInvalidUsage);
@@ -79,7 +54,7 @@ TEST_F(DeviceFailure, CallsThatDifferAreReportedAsSuch) {
 TEST_F(DeviceFailure, AbortEndsTheKernelsOfAllRanks) {
   RankThreads ranks = makeRanks(2, 60000);
   ranks.run([&](int rank, qcclComm_t comm) {
-    Rank own(rank);
+    FailingRank own(deviceOf(rank));
     QCCL_ASSERT_OK(own.allReduce(1000, comm));
     own.stream.synchronize();
     if (rank == 1) {
@@ -101,7 +76,7 @@ TEST_F(DeviceFailure, WhatCannotRunIsRefusedAndTheCommunicatorGoesOn) {
   const RankThreads ranks = makeRanks(2);
   unsetenv("QCCL_NCCL_LIBRARY");
   ranks.run([&](int rank, qcclComm_t comm) {
-    Rank own(rank);
+    FailingRank own(deviceOf(rank));
     std::vector<float> host(1000);
     const auto refused = [&](qcclResult_t result, const char* why) {
       EXPECT_EQ(result, qcclInvalidArgument);

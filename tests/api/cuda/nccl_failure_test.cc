@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "api/cuda/failing_rank.hpp"
 #include "api/cuda/nccl_ranks.hpp"
 
 namespace qccl::test {
@@ -16,36 +17,12 @@ using testing::HasSubstr;
 // Long enough for NCCL to begin within it.
 constexpr int kShortTimeoutMs = 8000;
 
-struct Rank {
-  explicit Rank(int device, std::size_t elems = 100000) : guard(device), in(elems * 4), out(elems * 4) {}
-
-  qcclResult_t allReduce(std::size_t count, qcclComm_t comm, qcclDataType_t dtype = qcclFloat32) {
-    return qcclAllReduce(in.data(), out.data(), count, dtype, qcclSum, comm, stream.handle());
-  }
-
-  device::cuda::DeviceGuard guard;
-  device::cuda::DeviceBuffer in, out;
-  device::cuda::Stream stream;
-};
-
-// What the communicator says once it has failed.
-std::string failureOf(qcclComm_t comm, qcclResult_t expected) {
-  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  qcclResult_t result = qcclSuccess;
-  while (result == qcclSuccess && std::chrono::steady_clock::now() < limit) {
-    QCCL_EXPECT_OK(qcclCommGetAsyncError(comm, &result));
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  EXPECT_EQ(result, expected);
-  float x = 0;
-  EXPECT_EQ(qcclAllReduce(&x, &x, 1, qcclFloat32, qcclSum, comm, nullptr), expected) << "the next call says why";
-  return qcclGetLastError(comm);
-}
+std::string failureOf(qcclComm_t comm, qcclResult_t expected) { return test::failureOf(comm, expected, std::chrono::seconds(30)); }
 
 TEST_F(OverNccl, ACallThatARankDoesNotMakeEndsOnAll) {
   const RankThreads ranks = makeNcclRanks(kShortTimeoutMs);
   ranks.run([&](int rank, qcclComm_t comm) {
-    Rank own(deviceOf(rank));
+    FailingRank own(deviceOf(rank));
     QCCL_ASSERT_OK(own.allReduce(1000, comm));
     own.stream.synchronize();
     if (rank == 0) {
@@ -61,7 +38,7 @@ TEST_F(OverNccl, ACallThatARankDoesNotMakeEndsOnAll) {
 TEST_F(OverNccl, AThreadThatConnectsToNobodyReturns) {
   const RankThreads ranks = makeNcclRanks(kShortTimeoutMs);
   ranks.run([&](int rank, qcclComm_t comm) {
-    Rank own(deviceOf(rank));
+    FailingRank own(deviceOf(rank));
     QCCL_ASSERT_OK(own.allReduce(1000, comm));
     own.stream.synchronize();
     if (rank == 0) (void)own.allReduce(5000, comm, qcclInt64);  // may return before, may not
@@ -73,7 +50,7 @@ TEST_F(OverNccl, AThreadThatConnectsToNobodyReturns) {
 TEST_F(OverNccl, AGraphThatOneRankDoesNotReplayEnds) {
   const RankThreads ranks = makeNcclRanks(kShortTimeoutMs);
   ranks.run([&](int rank, qcclComm_t comm) {
-    Rank own(deviceOf(rank));
+    FailingRank own(deviceOf(rank));
     QCCL_ASSERT_OK(own.allReduce(1000, comm));
     own.stream.synchronize();
     cudaGraph_t graph;
@@ -93,7 +70,7 @@ TEST_F(OverNccl, AGraphThatOneRankDoesNotReplayEnds) {
 TEST_F(OverNccl, AbortEndsTheKernelsOfAllRanks) {
   RankThreads ranks = makeNcclRanks();
   ranks.run([&](int rank, qcclComm_t comm) {
-    Rank own(deviceOf(rank));
+    FailingRank own(deviceOf(rank));
     QCCL_ASSERT_OK(own.allReduce(1000, comm));
     own.stream.synchronize();
     if (rank == 1) {
@@ -113,7 +90,7 @@ TEST_F(OverNccl, AbortEndsTheKernelsOfAllRanks) {
 TEST_F(OverNccl, RanksThatShareAGpuAreRefused) {
   const RankThreads ranks = makeNcclRanks();
   ranks.run([&](int, qcclComm_t comm) {
-    Rank own(0);
+    FailingRank own(0);
     EXPECT_EQ(own.allReduce(1000, comm), qcclInvalidUsage);
     EXPECT_THAT(qcclGetLastError(nullptr), AllOf(HasSubstr("ranks 0 and 1 share the GPU"), HasSubstr("NCCL")));
   });
@@ -126,7 +103,7 @@ TEST_F(OverNccl, WithoutTheLibraryTheFirstCallSaysWhatIsMissing) {
   {
     const RankThreads ranks = makeNcclRanks();
     ranks.run([&](int rank, qcclComm_t comm) {
-      Rank own(deviceOf(rank));
+      FailingRank own(deviceOf(rank));
       EXPECT_EQ(own.allReduce(1000, comm), qcclSystemError);
       EXPECT_THAT(qcclGetLastError(nullptr), AllOf(HasSubstr("libno-nccl-here.so"), HasSubstr("QCCL_NCCL_LIBRARY")));
     });
