@@ -10,7 +10,7 @@
  *  - Buffers belong to the caller and need only the alignment of their element type. The buffers of a call are all host memory, or all
  *    memory of one GPU.
  *  - Calls on host memory block: `stream` must be NULL, and a call that is not inside a group has finished with its buffers when it
- * returns, also when it returns an error.
+ *    returns, also when it returns an error.
  *  - Calls on GPU memory are ordered on `stream` (a cudaStream_t; NULL: the default stream), return at once and can be captured in CUDA
  *    graphs. A failure while they run is the communicator's: see qcclCommGetAsyncError. docs/gpu.md says which calls there are.
  *  - A communicator may be used by one thread at a time, and all its ranks must make the same calls in the same order. Different
