@@ -44,7 +44,11 @@ RoundTiles makeRoundTiles(const Call& call, const Partition& partition, const Ro
   result.tileElems = quant::alignUp(quant::divideUp(maxChunk, result.tiles), granule);
   result.tiles = quant::divideUp(maxChunk, result.tileElems);
   result.sets = std::min(result.sets, result.tiles);
-  result.slotBytes = quant::alignUp(codec.wireBytes(Chunk{0, std::min(result.tileElems, maxChunk)}), kSlotAlign);
+  const auto slotBytes = [&](std::size_t tile) {
+    return quant::alignUp(codec.wireBytes(result.part(Chunk{0, maxChunk}, tile)), kSlotAlign);
+  };
+  result.slotBytes = slotBytes(0);
+  result.lastSlotBytes = slotBytes(result.tiles - 1);
   return result;
 }
 

@@ -21,8 +21,18 @@ inline constexpr std::size_t kMostRoundSets = 4;
 struct RoundTiles {
   std::size_t tileElems = 0;  // of each chunk
   std::size_t tiles = 0;
-  std::size_t slotBytes = 0;  // of staging, for the message of a tile's part of a chunk
-  std::size_t sets = 1;       // of slots: tiles in flight, at most kMostRoundSets
+  std::size_t slotBytes = 0;      // of staging, for the message of a tile's part of a chunk
+  std::size_t lastSlotBytes = 0;  // of the last tile, which can be shorter
+  std::size_t sets = 1;           // of slots: tiles in flight, at most kMostRoundSets
+
+  // From one slot of a tile to the next, and what each rank's part of an all-gather carries: as much as the message of the largest chunk
+  // needs, since NCCL wants parts of one length that lie without gaps.
+  std::size_t slotBytesOf(std::size_t tile) const { return tile + 1 < tiles ? slotBytes : lastSlotBytes; }
+
+  // Where a slot of a tile begins in staging; `mostSlots`: the plan's.
+  std::size_t slotOffsetBytes(int slot, std::size_t tile, int mostSlots) const {
+    return tile % sets * static_cast<std::size_t>(mostSlots) * slotBytes + static_cast<std::size_t>(slot) * slotBytesOf(tile);
+  }
 
   // The part of a chunk that is in a tile; elements count from the start of the message.
   Chunk part(const Chunk& whole, std::size_t tile) const {

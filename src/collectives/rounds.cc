@@ -192,15 +192,88 @@ class Builder {
   bool divide_ = false;
 };
 
+// Finds the rounds that are all-gathers, and numbers the slots of all ranks anew, so that those of such a round follow one another. It
+// looks at all ranks' messages, so that all ranks find the same.
+class Gathers {
+ public:
+  explicit Gathers(std::vector<RoundPlan>& plans) : plans_(plans), numbers_(plans.size()) {}
+
+  void run() {
+    for (std::size_t rank = 0; rank < plans_.size(); ++rank) numbers_[rank].assign(plans_[rank].inputSlots.size(), -1);
+    for (std::size_t round = 0; round < plans_[0].rounds.size(); ++round) take(round);
+    for (std::size_t rank = 0; rank < plans_.size(); ++rank) {
+      int next = numbered_;
+      for (int& number : numbers_[rank]) number = number < 0 ? next++ : number;
+      renumber(numbers_[rank], &plans_[rank]);
+    }
+  }
+
+ private:
+  // The round's slots of a rank by the rank whose message they hold; none unless it receives one message from each of the others and all
+  // that it sends is one more.
+  std::vector<int> slotsOf(std::size_t rank, std::size_t round) const {
+    std::vector<int> slots(plans_.size(), -1);
+    for (const RoundMessage& message : plans_[rank].rounds[round].messages) {
+      int& slot = slots[message.isSend ? rank : static_cast<std::size_t>(message.peer)];
+      if (slot >= 0 && !(message.isSend && slot == message.slot)) return {};
+      slot = message.slot;
+    }
+    const bool complete = std::find(slots.begin(), slots.end(), -1) == slots.end();
+    return complete ? slots : std::vector<int>{};
+  }
+
+  void take(std::size_t round) {
+    RoundGather gather{numbered_, false};
+    std::vector<std::vector<int>> slots;
+    for (std::size_t rank = 0; rank < plans_.size(); ++rank) {
+      slots.push_back(slotsOf(rank, round));
+      if (slots.back().empty()) return;
+      for (const int slot : slots.back()) {
+        if (numbers_[rank][static_cast<std::size_t>(slot)] >= 0) return;  // it has its place in another
+      }
+      gather.ofInput |= plans_[rank].inputSlots[static_cast<std::size_t>(slots.back()[rank])];
+    }
+    for (std::size_t rank = 0; rank < plans_.size(); ++rank) {
+      int next = numbered_;
+      for (const int slot : slots[rank]) numbers_[rank][static_cast<std::size_t>(slot)] = next++;
+      plans_[rank].rounds[round].gather = gather;
+    }
+    numbered_ += static_cast<int>(plans_.size());
+  }
+
+  static void renumber(const std::vector<int>& numbers, RoundPlan* plan) {
+    const auto change = [&](int& slot) {
+      if (slot >= 0) slot = numbers[static_cast<std::size_t>(slot)];
+    };
+    for (Round& round : plan->rounds) {
+      for (RoundMessage& message : round.messages) change(message.slot);
+      for (std::vector<RoundTask>* tasks : {&round.before, &round.during}) {
+        for (RoundTask& task : *tasks) {
+          change(task.slot);
+          for (int& operand : task.operands) change(operand);
+        }
+      }
+    }
+    const std::vector<bool> before = plan->inputSlots;
+    for (std::size_t slot = 0; slot < before.size(); ++slot) plan->inputSlots[static_cast<std::size_t>(numbers[slot])] = before[slot];
+  }
+
+  std::vector<RoundPlan>& plans_;          // by rank
+  std::vector<std::vector<int>> numbers_;  // by rank and slot: its new number, -1 as long as it has none
+  int numbered_ = 0;                       // of every rank's slots
+};
+
 }  // namespace
 
 RoundPlan makeRoundPlan(const std::vector<Schedule>& schedules, int rank) {
   const Levels levels(schedules);
-  RoundPlan plan;
-  plan.rounds.resize(static_cast<std::size_t>(levels.most()) + 1);
-  for (const Schedule& schedule : schedules) plan.mostSlots = std::max(plan.mostSlots, schedule.slots);
-  Builder(schedules[static_cast<std::size_t>(rank)], levels, rank, &plan).run();
-  return plan;
+  RoundPlan empty;
+  empty.rounds.resize(static_cast<std::size_t>(levels.most()) + 1);
+  for (const Schedule& schedule : schedules) empty.mostSlots = std::max(empty.mostSlots, schedule.slots);
+  std::vector<RoundPlan> plans(schedules.size(), empty);
+  for (std::size_t i = 0; i < plans.size(); ++i) Builder(schedules[i], levels, static_cast<int>(i), &plans[i]).run();
+  Gathers(plans).run();
+  return std::move(plans[static_cast<std::size_t>(rank)]);
 }
 
 }  // namespace qccl::collectives

@@ -6,8 +6,12 @@
 // in order never wait for one another in a circle.
 //
 // Steps that make one sum of several operands become one **task**: no sum is kept between tasks.
+//
+// A round in which every rank sends one message, the same to all others, is an **all-gather** (oneshot's only round, twoshot's second), for
+// which carriers have a call that is faster than the messages one by one.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "collectives/schedule.hpp"
@@ -39,16 +43,23 @@ struct RoundMessage {
   int slot;
 };
 
+// That a round is an all-gather; the same on every rank.
+struct RoundGather {
+  int firstSlot;  // holds rank 0's message; the slots of the other ranks' follow in rank order
+  bool ofInput;   // some rank fills its slot from its input
+};
+
 // In this order: the tasks that this round's messages need, the messages, and tasks that may run while they travel.
 struct Round {
   std::vector<RoundTask> before;
   std::vector<RoundMessage> messages;  // those between two ranks in the same order on both
+  std::optional<RoundGather> gather;   // to be done instead of the messages, or not
   std::vector<RoundTask> during;
 };
 
 struct RoundPlan {
   std::vector<Round> rounds;     // equally many on every rank; the last has no messages
-  std::vector<bool> inputSlots;  // by slot: whether it is filled from the input
+  std::vector<bool> inputSlots;  // by slot, which are numbered otherwise than in the schedule: whether it is filled from the input
   int mostSlots = 0;             // of any rank
 };
 

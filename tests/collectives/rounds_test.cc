@@ -1,5 +1,5 @@
 // A schedule in rounds does what the schedule does: run on symbols, round by round, with every message of a round sent before any is
-// received, and over the queues that a carrier keeps between two ranks.
+// received, and over the queues that a carrier keeps between two ranks; or, where a round is an all-gather, by that.
 #include "collectives/rounds.hpp"
 
 #include <gtest/gtest.h>
@@ -7,13 +7,13 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "collectives/algorithm_table.hpp"
-#include "collectives/round_tiles.hpp"
 #include "core/error.hpp"
 #include "core/types.hpp"
 
@@ -94,9 +94,11 @@ Outputs runSteps(const Schedules& schedules) {
   return outputs;
 }
 
+enum class Travel { messages, gathersWhereTheyAre };
+
 class RoundRun {
  public:
-  explicit RoundRun(const Schedules& schedules) : slots_(schedules.size()), outputs_(schedules.size()) {
+  RoundRun(const Schedules& schedules, Travel travel) : travel_(travel), slots_(schedules.size()), outputs_(schedules.size()) {
     for (std::size_t rank = 0; rank < schedules.size(); ++rank) plans_.push_back(makeRoundPlan(schedules, static_cast<int>(rank)));
   }
 
@@ -107,7 +109,11 @@ class RoundRun {
       for (std::size_t r = 0; r < plans_.size(); ++r) {
         for (const RoundTask& task : plans_[r].rounds[round].before) perform(static_cast<int>(r), task);
       }
-      travel(round);
+      if (travel_ == Travel::gathersWhereTheyAre && plans_[0].rounds[round].gather) {
+        gather(round);
+      } else {
+        travel(round);
+      }
       for (std::size_t r = 0; r < plans_.size(); ++r) {
         for (const RoundTask& task : plans_[r].rounds[round].during) perform(static_cast<int>(r), task);
       }
@@ -175,6 +181,19 @@ class RoundRun {
     for (const auto& [ranks, queue] : wire) EXPECT_TRUE(queue.empty()) << "a message from rank " << ranks.first << " is not received";
   }
 
+  // In place: each rank gives what lies in its own place, and gets all others'.
+  void gather(std::size_t round) {
+    for (std::size_t r = 0; r < plans_.size(); ++r) {
+      const std::optional<RoundGather>& gather = plans_[r].rounds[round].gather;
+      ASSERT_TRUE(gather) << "rank " << r << " does not take part in the all-gather";
+      for (std::size_t from = 0; from < plans_.size(); ++from) {
+        const int slot = gather->firstSlot + static_cast<int>(from);
+        if (from != r) arrived_.emplace_back(static_cast<int>(r), slot, slotOf(static_cast<int>(from), slot));
+      }
+    }
+  }
+
+  const Travel travel_;
   std::vector<RoundPlan> plans_;
   std::vector<std::map<int, std::string>> slots_;
   std::vector<std::tuple<int, int, std::string>> arrived_;
@@ -193,7 +212,26 @@ Schedules schedulesOf(qcclAlgo_t algorithm, int size, int ranksPerHost = 0) {
   return schedulesOf(size, [&](int rank) { return algorithmRow(algorithm).schedule(rank, {size, ranksPerHost}); });
 }
 
-void expectTheSame(const Schedules& schedules) { EXPECT_EQ(RoundRun(schedules).run(), runSteps(schedules)); }
+void expectTheSame(const Schedules& schedules) {
+  const Outputs expected = runSteps(schedules);
+  EXPECT_EQ(RoundRun(schedules, Travel::messages).run(), expected);
+  EXPECT_EQ(RoundRun(schedules, Travel::gathersWhereTheyAre).run(), expected);
+}
+
+// The rounds that are all-gathers; the same on every rank, or {-1}.
+std::vector<int> gathersOf(const Schedules& schedules) {
+  std::vector<int> expected;
+  for (std::size_t rank = 0; rank < schedules.size(); ++rank) {
+    const RoundPlan plan = makeRoundPlan(schedules, static_cast<int>(rank));
+    std::vector<int> found;
+    for (std::size_t round = 0; round < plan.rounds.size(); ++round) {
+      if (plan.rounds[round].gather) found.push_back(static_cast<int>(round));
+    }
+    if (rank == 0) expected = found;
+    if (found != expected) return {-1};
+  }
+  return expected;
+}
 
 TEST(Rounds, EveryAllReduceDoesInRoundsWhatItsScheduleSays) {
   for (int size = 2; size <= 17; ++size) {
@@ -232,89 +270,87 @@ TEST(Rounds, AreAsFewAsTheAlgorithmAllows) {
   EXPECT_EQ(roundsOf(schedulesOf(qcclAlgoHier, 8, 8)), 2u);
 }
 
-Call callOf(std::size_t count, qcclCodec_t codec, std::size_t blockElems) {
-  Call call;
-  call.count = count;
-  call.quant.codec = codec;
-  call.quant.blockElems = blockElems;
-  return call;
+TEST(Rounds, InWhichEveryRankSendsOneMessageToAllOthersAreAllGathers) {
+  const std::vector<int> none;
+  for (int size = 3; size <= 9; ++size) {
+    SCOPED_TRACE(size);
+    EXPECT_EQ(gathersOf(schedulesOf(qcclAlgoOneshot, size)), std::vector<int>{0});
+    EXPECT_EQ(gathersOf(schedulesOf(qcclAlgoTwoshot, size)), std::vector<int>{1});
+    EXPECT_EQ(gathersOf(schedulesOf(qcclAlgoRing, size)), none);
+    EXPECT_EQ(gathersOf(schedulesOf(qcclAlgoTree, size)), none);
+    EXPECT_EQ(gathersOf(schedulesOf(size, [&](int rank) { return allGatherSchedule(rank, size); })), std::vector<int>{0});
+    EXPECT_EQ(gathersOf(schedulesOf(size, [&](int rank) { return reduceScatterDirectSchedule(rank, size); })), none);
+    for (int ranksPerHost = 1; ranksPerHost <= size; ++ranksPerHost) {
+      if (size % ranksPerHost != 0) continue;
+      const bool isTwoshot = ranksPerHost == 1 || ranksPerHost == size;
+      EXPECT_EQ(gathersOf(schedulesOf(qcclAlgoHier, size, ranksPerHost)), isTwoshot ? std::vector<int>{1} : none) << ranksPerHost;
+    }
+  }
 }
 
-TEST(RoundTiles, CoverTheMessageInWholeFramesAndFitIntoStaging) {
-  for (const int size : {2, 3, 8, 32}) {
-    const RoundPlan plan = makeRoundPlan(schedulesOf(qcclAlgoTwoshot, size), 0);
-    for (const qcclCodec_t codec : {qcclCodecNone, qcclCodecInt8, qcclCodecInt5, qcclCodecBf16}) {
-      for (const std::size_t block : {32, 256, 4096}) {
-        for (const std::size_t count : {1ul, 777ul, 100000ul, 20000003ul, 3000000019ul}) {
-          const Call call = callOf(count, codec, block);
-          const Partition partition = Partition::even(count, size, block);
-          const RoundTiles tiles = makeRoundTiles(call, partition, plan, size, 64 << 10);
-          SCOPED_TRACE(strCat("size ", size, " codec ", codec, " block ", block, " count ", count));
-          EXPECT_LE(tiles.sets * static_cast<std::size_t>(plan.mostSlots) * tiles.slotBytes, kRoundStagingBytes);
-          EXPECT_LE(tiles.sets, kMostRoundSets);
-          EXPECT_GE(tiles.sets, 1u);
-          for (int chunk = 0; chunk < size; ++chunk) {
-            const Chunk whole = partition.chunk(chunk);
-            std::size_t next = whole.firstElem;
-            for (std::size_t tile = 0; tile < tiles.tiles; ++tile) {
-              const Chunk part = tiles.part(whole, tile);
-              ASSERT_TRUE(part.firstElem == next);
-              next += part.elems;
-              if (codec != qcclCodecNone) {
-                ASSERT_LE(quant::packedBytes(part.elems, call.quant.format()), tiles.slotBytes);
-              } else {
-                ASSERT_LE(part.elems * 4, tiles.slotBytes);
-              }
-              if (next != whole.firstElem + whole.elems) {
-                ASSERT_EQ((next - whole.firstElem) % quant::frameElems(codec == qcclCodecNone ? 4 : block), 0u);
-              }
-            }
-            ASSERT_EQ(next, whole.firstElem + whole.elems);
-          }
+// Whatever two ranks send each other at the same time.
+TEST(Rounds, OfTwoRanksAreAllGathersWhereBothSend) {
+  EXPECT_EQ(gathersOf(schedulesOf(qcclAlgoOneshot, 2)), std::vector<int>{0});
+  for (const qcclAlgo_t algorithm : {qcclAlgoTwoshot, qcclAlgoRing, qcclAlgoTree}) {
+    EXPECT_EQ(gathersOf(schedulesOf(algorithm, 2)), (std::vector<int>{0, 1})) << enumName(qcclEnumAlgo, algorithm);
+  }
+  EXPECT_EQ(gathersOf(schedulesOf(2, [](int rank) { return reduceSchedule(rank, 2, 0); })), std::vector<int>{});
+}
+
+TEST(Rounds, AllGathersHaveTheirSlotsInRankOrder) {
+  for (int size = 2; size <= 8; ++size) {
+    for (const qcclAlgo_t algorithm : {qcclAlgoOneshot, qcclAlgoTwoshot, qcclAlgoRing, qcclAlgoTree}) {
+      const Schedules schedules = schedulesOf(algorithm, size);
+      for (int rank = 0; rank < size; ++rank) {
+        const RoundPlan plan = makeRoundPlan(schedules, rank);
+        std::set<int> taken;
+        for (const Round& round : plan.rounds) {
+          if (!round.gather) continue;
+          for (const RoundMessage& m : round.messages) EXPECT_EQ(m.slot, round.gather->firstSlot + (m.isSend ? rank : m.peer));
+          for (int slot = 0; slot < size; ++slot) EXPECT_TRUE(taken.insert(round.gather->firstSlot + slot).second);
         }
+        EXPECT_TRUE(taken.empty() || *taken.rbegin() < plan.mostSlots);
       }
     }
   }
 }
 
-TEST(RoundTiles, AreOneForASmallMessageAndMoreForALargeOne) {
-  const RoundPlan plan = makeRoundPlan(schedulesOf(qcclAlgoOneshot, 2), 0);
-  const auto tilesOf = [&](std::size_t bytes) {
-    return makeRoundTiles(callOf(bytes / 4, qcclCodecInt8, 256), Partition::even(bytes / 4, 1, 256), plan, 2, 8 << 20).tiles;
-  };
-  EXPECT_EQ(tilesOf(1 << 10), 1u);
-  EXPECT_EQ(tilesOf(16 << 20), 1u);
-  EXPECT_EQ(tilesOf(64 << 20), 3u);
-  EXPECT_EQ(tilesOf(256 << 20), 6u);
-  EXPECT_EQ(makeRoundTiles(callOf(0, qcclCodecInt8, 256), Partition::even(0, 1, 256), plan, 2, 8 << 20).tiles, 0u);
+TEST(Rounds, SayWhichAllGathersAreOfTheInput) {
+  EXPECT_TRUE(makeRoundPlan(schedulesOf(qcclAlgoOneshot, 4), 1).rounds[0].gather->ofInput);
+  EXPECT_FALSE(makeRoundPlan(schedulesOf(qcclAlgoTwoshot, 4), 1).rounds[1].gather->ofInput);
 }
 
-TEST(RoundTiles, TurnsKeepEachTilesRoundsInOrderAndNoMoreTilesInFlightThanThereAreSlots) {
-  for (const std::size_t rounds : {2, 3, 5, 15}) {
-    for (const std::size_t count : {1, 2, 3, 7, 20}) {
-      for (std::size_t sets = 1; sets <= std::min(count, rounds); ++sets) {
-        RoundTiles tiles;
-        tiles.tiles = count;
-        tiles.sets = sets;
-        std::vector<std::size_t> next(count, 0);
-        const std::vector<Turn> turns = makeTurns(tiles, rounds);
-        ASSERT_EQ(turns.size(), count * rounds);
-        for (const Turn& turn : turns) {
-          ASSERT_EQ(turn.round, next[turn.tile]++);
-          if (turn.round == 0 && turn.tile >= sets) {
-            ASSERT_EQ(next[turn.tile - sets], rounds) << "a tile's slots are taken before it is done";
-          }
-        }
-      }
+// Both rounds send to all, but the second what the first brought, which has its place among the first's slots already.
+TEST(Rounds, ThatPassOnASlotOfAnAllGatherAreNone) {
+  const Schedules schedules = schedulesOf(2, [](int rank) {
+    ScheduleBuilder build(2);
+    const int peer = 1 - rank;
+    build.send(build.encodeInput(rank), peer, Phase::contribution);
+    build.send(build.recv(peer, peer, Phase::contribution), peer, Phase::result);
+    build.decodeSlot(build.recv(rank, peer, Phase::result));
+    return build.finish();
+  });
+  EXPECT_EQ(gathersOf(schedules), std::vector<int>{0});
+  expectTheSame(schedules);
+}
+
+// A view of rank 0 alone would take it for one.
+TEST(Rounds, InWhichOneRankSendsTwoMessagesAreNone) {
+  const Schedules schedules = schedulesOf(3, [](int rank) {
+    ScheduleBuilder build(4);
+    const int own = build.encodeInput(rank);
+    const int other = rank == 2 ? build.encodeInput(3) : own;
+    build.send(own, (rank + 1) % 3, Phase::contribution);
+    build.send(other, (rank + 2) % 3, Phase::contribution);
+    for (int peer = 0; peer < 3; ++peer) {
+      if (peer == rank) continue;
+      const bool isOther = peer == 2 && rank == 1;
+      build.decodeSlot(build.recv(isOther ? 3 : peer, peer, Phase::contribution));
     }
-  }
-}
-
-TEST(RoundTiles, ATileIsEncodedWhileTheOneBeforeTravels) {
-  RoundTiles tiles;
-  tiles.tiles = 3;
-  tiles.sets = 2;
-  EXPECT_EQ(makeTurns(tiles, 2), (std::vector<Turn>{{0, 0}, {1, 0}, {0, 1}, {2, 0}, {1, 1}, {2, 1}}));
+    return build.finish();
+  });
+  EXPECT_EQ(gathersOf(schedules), std::vector<int>{});
+  expectTheSame(schedules);
 }
 
 }  // namespace

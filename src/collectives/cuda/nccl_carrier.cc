@@ -79,6 +79,8 @@ class NcclCarrier::Run {
   }
 
   void exchange(const Round& round, std::uint32_t tile) {
+    // What an exact call makes of its input is that input, which does not lie where an all-gather in place needs it.
+    if (round.gather && !(exact() && round.gather->ofInput)) return gather(round.gather->firstSlot, tile);
     carrier_.comm_.group([&] {
       for (const RoundMessage& message : round.messages) {
         const Chunk part = partOf(message.chunk, tile);
@@ -88,6 +90,13 @@ class NcclCarrier::Run {
         message.isSend ? carrier_.comm_.send(at, bytes, message.peer, wire_) : carrier_.comm_.receive(at, bytes, message.peer, wire_);
       }
     });
+  }
+
+  // Whole slots, since parts must be equally long on all ranks: messages of some may be shorter or empty.
+  void gather(int firstSlot, std::uint32_t tile) {
+    const std::size_t bytes = prepared_.tiles.slotBytesOf(tile);
+    unsigned char* const parts = stagingAt(firstSlot, tile);
+    carrier_.comm_.allGather(parts + static_cast<std::size_t>(carrier_.rank_) * bytes, parts, bytes, qcclInt8, wire_);
   }
 
   void perform(const RoundTask& task, std::uint32_t tile) {
@@ -155,9 +164,10 @@ class NcclCarrier::Run {
   unsigned char* slotAt(int slot, const Chunk& part, std::uint32_t tile) const {
     // Only ever read: nothing is encoded there.
     if (exact() && prepared_.plan->inputSlots[static_cast<std::size_t>(slot)]) return const_cast<unsigned char*>(inputAt(part));
-    const std::size_t set = tile % prepared_.tiles.sets;
-    const std::size_t number = set * static_cast<std::size_t>(prepared_.plan->mostSlots) + static_cast<std::size_t>(slot);
-    return carrier_.staging_.data() + number * prepared_.tiles.slotBytes;
+    return stagingAt(slot, tile);
+  }
+  unsigned char* stagingAt(int slot, std::uint32_t tile) const {
+    return carrier_.staging_.data() + prepared_.tiles.slotOffsetBytes(slot, tile, prepared_.plan->mostSlots);
   }
 
   const unsigned char* inputAt(const Chunk& part) const {

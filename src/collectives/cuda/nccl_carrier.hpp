@@ -1,5 +1,5 @@
-// Runs any schedule over NCCL: what a rank makes of values and codes are kernels, what travels are grouped sends and receives. For GPUs
-// that cannot write into one another's memory, and between hosts.
+// Runs any schedule over NCCL: what a rank makes of values and codes are kernels, what travels are all-gathers, or sends and receives in
+// groups. For GPUs that cannot write into one another's memory, and between hosts.
 //
 // The message is cut into tiles (round_tiles.hpp) that go through the schedule's rounds (rounds.hpp). Kernels run on the caller's stream
 // and messages on a stream of the carrier's, so that a tile is coded while another travels; events order them, and the caller's stream has

@@ -45,7 +45,7 @@ class NcclComm {
 
   int device() const { return device_; }
 
-  // Types and operations are numbered as NCCL's are.
+  // Types and operations are numbered as NCCL's are. An all-gather is in place where `in` is the own part of `out`.
   void allReduce(const void* in, void* out, std::size_t elems, qcclDataType_t dtype, qcclRedOp_t op, device::StreamHandle stream);
   void reduceScatter(const void* in, void* out, std::size_t outElems, qcclDataType_t dtype, qcclRedOp_t op, device::StreamHandle stream);
   void allGather(const void* in, void* out, std::size_t inElems, qcclDataType_t dtype, device::StreamHandle stream);
