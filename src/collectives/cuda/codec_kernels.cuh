@@ -9,7 +9,7 @@ namespace qccl::collectives::cuda {
 
 template <typename Codec, typename T, bool kStochastic, bool kUsual>
 CallKernel oneshotKernelOf() {
-  return {reinterpret_cast<const void*>(oneshotKernel<Codec, T, kStochastic, kUsual>), kOneshotTileElems, kOneshotThreads};
+  return {reinterpret_cast<const void*>(oneshotKernel<Codec, T, kStochastic, kUsual>), 32 * kOneshotLaneElems<T, kUsual>, kOneshotThreads};
 }
 
 template <typename Codec, typename T>

@@ -15,13 +15,13 @@ namespace qccl::collectives::cuda {
 inline constexpr int kMaxSteps = 256;
 inline constexpr unsigned kScheduleThreads = 256;  // of a thread block
 
-// Of oneshot_kernel.cuh: a warp's tile, and how many of its messages have place at a time.
-inline constexpr std::uint32_t kOneshotTileElems = 1024;
+// Of oneshot_kernel.cuh: the most values of a lane in its warp's tile, and how many of a warp's messages have place at a time.
+inline constexpr std::uint32_t kOneshotMostLaneElems = 32;
 inline constexpr std::uint32_t kOneshotSlots = 8;
-inline constexpr std::uint32_t kOneshotSlotBytes = kOneshotTileElems + 128;
+inline constexpr std::uint32_t kOneshotSlotBytes = 32 * kOneshotMostLaneElems + 128;  // codes and scales
 inline constexpr std::uint32_t kOneshotMaxWarps = 32;
 inline constexpr std::uint32_t kOneshotThreads = kOneshotMaxWarps * 32;
-inline constexpr std::uint32_t kOneshotMaxBlockElems = kOneshotTileElems;
+inline constexpr std::uint32_t kOneshotMaxBlockElems = 32 * kOneshotMostLaneElems;
 
 // A step of a schedule (schedule.hpp) for one rank's kernel. A slot that the rank fills itself is in shared memory, one that a peer fills
 // in its arena.

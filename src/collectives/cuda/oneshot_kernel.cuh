@@ -1,10 +1,8 @@
 // Quantized oneshot all-reduce for codecs of a byte: every rank sends its codes to all, each adds the codes of all ranks in rank order. The
 // bits are those of schedule_kernel.cuh with oneshotSchedule(), and of the host.
 //
-// No code is 0x80: integers end at -127, and the other formats keep no sign of a zero. So a byte that is not 0x80 (kAbsent) says by itself
-// that it has arrived: a reader waits until no byte of a message is, and writes 0x80 over all of them when it has them. There is no flag,
-// no barrier and no acknowledgement, and each warp goes its own way: it encodes a tile of 32 values a lane, stores the codes into the
-// peers' arenas, sums the tile before it, and goes on. A message is in the order of the lanes' registers, followed by a scale a block.
+// Each warp goes its own way: it encodes a tile, stores the codes from registers into the peers' slots (oneshot_message.cuh), sums the tile
+// before it, and goes on. A message says by itself that it has arrived: no flag, no barrier, no acknowledgement.
 //
 // When may a warp write into a slot again, kOneshotSlots tiles later? It sends tile i after it has summed tile i - 2, which the peer sent
 // after it had summed, and cleared, tile i - 4. That is an order only with a fence between each clearing and each sending, on both sides;
@@ -12,76 +10,30 @@
 // ranks have begun the one before, because a kernel of any kind ends only when it has heard of every rank (call_frame.cuh); so no rank is
 // still in the call before that one, and the end of a kernel is a fence as well. Where a slot lies depends on its thread block and warp
 // alone, not on how many of them a call has.
+//
+// The fence is one for the own GPU. What must be in order is a clearing in the own memory and a store of a peer's to the same address, and
+// all stores to a GPU's memory, its own and those that arrive over NVLink, meet in its L2: there the clearing has happened when the fence
+// ends. (A fence for the system says so in the terms of the memory model, but it also waits until all that the warp has sent has crossed
+// the wire, a tenth of the time of a call of 64 MiB.) If it were not so, a clearing would strike a message, its reader would wait for bytes
+// that are gone, and the call would end with a timeout: never with a wrong sum.
 #pragma once
 
 #include "collectives/cuda/call_frame.cuh"
+#include "collectives/cuda/oneshot_message.cuh"
 #include "collectives/cuda/wire.cuh"
 #include "quant/noise.hpp"
 
 namespace qccl::collectives::cuda {
 
-inline constexpr std::uint32_t kLaneElems = 32;
 inline constexpr std::uint32_t kTilesAFence = 3;
 static_assert(kOneshotSlots >= 2 * kTilesAFence + 2);
-static_assert(kOneshotSlotBytes == 32 * kLaneElems + 128 && kOneshotTileElems == 32 * kLaneElems);
 
-inline constexpr std::uint32_t kAbsentWord = kAbsent * 0x01010101u;
+__device__ __forceinline__ void fenceOnGpu() { asm volatile("fence.acq_rel.gpu;" : : : "memory"); }
 
-__device__ __forceinline__ uint4 loadRelaxed(const uint4* p) {
-  uint4 v;
-  asm volatile("ld.relaxed.sys.global.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p) : "memory");
-  return v;
-}
-__device__ __forceinline__ std::uint32_t loadRelaxed(const std::uint32_t* p) {
-  std::uint32_t v;
-  asm volatile("ld.relaxed.sys.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
-  return v;
-}
-__device__ __forceinline__ void storeRelaxed(uint4* p, const uint4& v) {
-  asm volatile("st.relaxed.sys.global.v4.u32 [%0], {%1, %2, %3, %4};" : : "l"(p), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
-}
-
-// A lane's codes, in the order of its values, and the scale of its block.
-struct LaneCodes {
-  std::uint32_t words[kLaneElems / 4];
-  std::uint32_t scale;
-
-  __device__ __forceinline__ std::uint32_t code(std::uint32_t i) const { return words[i / 4] >> (i % 4 * 8) & 0xff; }
-  __device__ __forceinline__ bool isThere() const {
-    std::uint32_t absent = 0;  // its bits 7, 15, 23 and 31, where a byte is kAbsent (or, above such a byte, kAbsent ^ 1)
-#pragma unroll
-    for (const std::uint32_t word : words) absent |= ((word ^ kAbsentWord) - 0x01010101u) & ~(word ^ kAbsentWord);
-    return (absent & 0x80808080u) == 0 && scale != kAbsentWord;
-  }
-};
-
-// A message in an arena, as a warp writes and reads it.
-struct Slot {
-  unsigned char* bytes;
-
-  __device__ __forceinline__ uint4* codes(std::uint32_t half) const {
-    return reinterpret_cast<uint4*>(bytes) + half * 32 + threadIdx.x % 32;
-  }
-  __device__ __forceinline__ std::uint32_t* scale(std::uint32_t team) const {
-    return reinterpret_cast<std::uint32_t*>(bytes + 32 * kLaneElems) + team;
-  }
-  // `leads`: this lane is the first of its team, which shares a block.
-  __device__ __forceinline__ void store(const LaneCodes& lane, std::uint32_t team, bool leads) const {
-    storeRelaxed(codes(0), make_uint4(lane.words[0], lane.words[1], lane.words[2], lane.words[3]));
-    storeRelaxed(codes(1), make_uint4(lane.words[4], lane.words[5], lane.words[6], lane.words[7]));
-    if (leads) storeRelaxed(scale(team), lane.scale);
-  }
-  __device__ __forceinline__ LaneCodes load(std::uint32_t team) const {
-    const uint4 low = loadRelaxed(codes(0)), high = loadRelaxed(codes(1));
-    return {{low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w}, loadRelaxed(scale(team))};
-  }
-  __device__ __forceinline__ void clear(std::uint32_t team, bool leads) const {
-    const uint4 absent = make_uint4(kAbsentWord, kAbsentWord, kAbsentWord, kAbsentWord);
-    storeRelaxed(codes(0), absent);
-    storeRelaxed(codes(1), absent);
-    if (leads) storeRelaxed(scale(team), kAbsentWord);
-  }
-};
+// Values of a lane in a tile. kUsual: 64 bytes of them, so that of the first tiles of all warps, which must be read before anything is on
+// the wire, there are few; more of float32 would not fit into the registers either.
+template <typename T, bool kUsual>
+inline constexpr std::uint32_t kOneshotLaneElems = kUsual ? 64 / static_cast<std::uint32_t>(T::kBytes) : kOneshotMostLaneElems;
 
 // kUsual: between two ranks, with scales in FP32 of 256 values each.
 template <typename Codec, typename T, bool kStochastic, bool kUsual>
@@ -106,8 +58,11 @@ class OneshotRun {
   }
 
  private:
+  static constexpr std::uint32_t kLaneElems = kOneshotLaneElems<T, kUsual>;
+  static constexpr std::uint32_t kTileElems = 32 * kLaneElems;
   static constexpr std::uint32_t kElems = kGroupElems<T>;  // a row: as many values as a lane reads at a time
   static constexpr std::uint32_t kLaneRows = kLaneElems / kElems;
+  using Codes = LaneCodes<kLaneElems>;
   using Values = quant::cuda::LoadedValues<T, true>;  // in a block with a NaN all codes are zero
 
   // What of a block is known when the kernel is compiled.
@@ -118,7 +73,7 @@ class OneshotRun {
   __device__ __forceinline__ std::uint32_t team() const { return lane_ / teamThreads(); }
   __device__ __forceinline__ bool leads() const { return lane_ % teamThreads() == 0; }
 
-  __device__ __forceinline__ std::uint64_t firstElem(std::uint32_t tile) const { return std::uint64_t{tile} * kOneshotTileElems; }
+  __device__ __forceinline__ std::uint64_t firstElem(std::uint32_t tile) const { return std::uint64_t{tile} * kTileElems; }
   // Of the lane's group in a row, in the tile. The groups of a team in a row are neighbours.
   __device__ __forceinline__ std::uint32_t inTile(std::uint32_t row) const {
     return (team() << blockShift()) + (row * teamThreads() + lane_ % teamThreads()) * kElems;
@@ -126,9 +81,7 @@ class OneshotRun {
   // From a lane's group in the first row, in bytes, and from row to row.
   __device__ __forceinline__ std::size_t laneBytes() const { return std::size_t{inTile(0)} * T::kBytes; }
   __device__ __forceinline__ std::size_t rowBytes() const { return std::size_t{teamThreads()} * kElems * T::kBytes; }
-  __device__ __forceinline__ bool isWhole(std::uint32_t tile) const {
-    return call_.aligned && call_.elems - firstElem(tile) >= kOneshotTileElems;
-  }
+  __device__ __forceinline__ bool isWhole(std::uint32_t tile) const { return call_.aligned && call_.elems - firstElem(tile) >= kTileElems; }
   // How many values there are of the lane's group in a row.
   __device__ __forceinline__ std::uint32_t count(std::uint32_t tile, std::uint32_t row) const {
     const std::uint64_t left = call_.elems - firstElem(tile);
@@ -142,7 +95,7 @@ class OneshotRun {
   }
   __device__ __forceinline__ std::uint32_t turnBytes() const { return (ranks() - 1) * kOneshotSlotBytes; }
   // In the arena of rank `to`, of `turn`.
-  __device__ __forceinline__ Slot slotAt(unsigned char* slots, std::uint32_t to, std::uint32_t from, std::uint32_t turn) const {
+  __device__ __forceinline__ Slot<kLaneElems> slotAt(unsigned char* slots, std::uint32_t to, std::uint32_t from, std::uint32_t turn) const {
     return {slots + turn % kOneshotSlots * turnBytes() + (kUsual ? 0 : from < to ? from : from - 1) * kOneshotSlotBytes};
   }
 
@@ -155,14 +108,14 @@ class OneshotRun {
     const std::uint32_t stride = this->stride();
     std::uint32_t tile = warp_ * gridDim.x + blockIdx.x - (warp_ == call_.warps - 1 ? 1 : 0);
     std::uint32_t turn = firstTurn_;
-    LaneCodes own = {};
+    Codes own = {};
     bool sent = false;
     for (;; tile += stride, ++turn) {
       const bool more = tile < call_.tiles;
-      LaneCodes next = {};
+      Codes next = {};
       if (more) {
         next = encode(tile);
-        if (turn % kTilesAFence == 0) __threadfence_system();
+        if (turn % kTilesAFence == 0) fenceOnGpu();
         send(turn, next);
       }
       if (sent && !addUp(tile - stride, turn - 1, own)) return;
@@ -172,7 +125,7 @@ class OneshotRun {
     }
   }
 
-  __device__ __forceinline__ void send(std::uint32_t turn, const LaneCodes& codes) const {
+  __device__ __forceinline__ void send(std::uint32_t turn, const Codes& codes) const {
     if constexpr (kUsual) {
       slotAt(slotsOf(1 - call_.rank), 1 - call_.rank, call_.rank, turn).store(codes, team(), leads());
     } else {
@@ -182,8 +135,8 @@ class OneshotRun {
     }
   }
 
-  __device__ __forceinline__ bool receive(std::uint32_t from, std::uint32_t turn, LaneCodes* codes) const {
-    const Slot slot = slotAt(slotsOf(call_.rank), call_.rank, from, turn);
+  __device__ __forceinline__ bool receive(std::uint32_t from, std::uint32_t turn, Codes* codes) const {
+    const Slot<kLaneElems> slot = slotAt(slotsOf(call_.rank), call_.rank, from, turn);
     const auto isThere = [&] {
       *codes = slot.load(team());
       return codes->isThere();
@@ -199,14 +152,14 @@ class OneshotRun {
     const unsigned char* input = call_.input + firstElem(tile) * T::kBytes + laneBytes();
     if (isWhole(tile)) {
 #pragma unroll
-      for (std::uint32_t row = 0; row < kLaneRows; ++row) x[row].raw = quant::cuda::loadGroup(input + row * rowBytes());
+      for (std::uint32_t row = 0; row < kLaneRows; ++row) x[row].raw = quant::cuda::loadGroupOnce(input + row * rowBytes());
     } else {
 #pragma unroll
       for (std::uint32_t row = 0; row < kLaneRows; ++row) x[row].raw = quant::cuda::loadSome<T>(input + row * rowBytes(), count(tile, row));
     }
   }
 
-  __device__ __forceinline__ LaneCodes encode(std::uint32_t tile) const {
+  __device__ __forceinline__ Codes encode(std::uint32_t tile) const {
     Values x[kLaneRows];
     load(tile, x);
     std::uint32_t most = quant::cuda::maxMagnitudeOf(x);
@@ -214,7 +167,7 @@ class OneshotRun {
     for (std::uint32_t distance = 1; distance < 32; distance *= 2) {
       if (distance < teamThreads()) most = max(most, __shfl_xor_sync(0xffffffffu, most, distance));
     }
-    LaneCodes result = {};
+    Codes result = {};
     result.scale = Codec::storedScale(scaleKind(), most);
     if (most >= quant::kInfBits) {
       if (leads() && any(tile)) quant::cuda::addCount(call_.counts->nonFiniteBlocks, 1);
@@ -255,7 +208,7 @@ class OneshotRun {
 
   // Of one block in kSampledBlocks.
   __device__ __forceinline__ void countLosses(std::uint32_t tile, const Values (&x)[kLaneRows], const typename Codec::Encoder& encoder,
-                                              const LaneCodes& codes) const {
+                                              const Codes& codes) const {
     std::uint32_t sampled = 0, saturated = 0, flushed = 0;
 #pragma unroll
     for (std::uint32_t i = 0; i < kLaneElems; ++i) {
@@ -270,15 +223,15 @@ class OneshotRun {
     quant::cuda::addCount(call_.counts->flushed, flushed);
   }
 
-  __device__ __forceinline__ bool addUp(std::uint32_t tile, std::uint32_t turn, const LaneCodes& own) const {
+  __device__ __forceinline__ bool addUp(std::uint32_t tile, std::uint32_t turn, const Codes& own) const {
     if constexpr (kUsual) {
-      LaneCodes theirs;
+      Codes theirs;
       if (!receive(1 - call_.rank, turn, &theirs)) return false;
       // Where values are codes times a multiplier, which is nearly always, a row at a time: few registers.
       const typename Codec::Decoder ownDecoder(scaleKind(), own.scale), theirDecoder(scaleKind(), theirs.scale);
       if (isWhole(tile) && ownDecoder.isPlain() && theirDecoder.isPlain()) {
         const bool ownFirst = call_.rank == 0;
-        const LaneCodes first = ownFirst ? own : theirs, second = ownFirst ? theirs : own;
+        const Codes first = ownFirst ? own : theirs, second = ownFirst ? theirs : own;
         const typename Codec::Decoder firstDecoder = ownFirst ? ownDecoder : theirDecoder,
                                       secondDecoder = ownFirst ? theirDecoder : ownDecoder;
         if (call_.divide) {
@@ -294,7 +247,7 @@ class OneshotRun {
     float sum[kLaneElems];
     bool plain = true;
     for (std::uint32_t rank = 0; rank < call_.ranks; ++rank) {
-      LaneCodes codes = own;
+      Codes codes = own;
       if (rank != call_.rank && !receive(rank, turn, &codes)) return false;
       add(codes, rank == 0, &plain, sum);
     }
@@ -303,8 +256,8 @@ class OneshotRun {
   }
 
   template <bool kDivide>
-  __device__ __forceinline__ void addPlain(std::uint32_t tile, const typename Codec::Decoder& firstDecoder, const LaneCodes& first,
-                                           const typename Codec::Decoder& secondDecoder, const LaneCodes& second) const {
+  __device__ __forceinline__ void addPlain(std::uint32_t tile, const typename Codec::Decoder& firstDecoder, const Codes& first,
+                                           const typename Codec::Decoder& secondDecoder, const Codes& second) const {
     unsigned char* output = call_.output + firstElem(tile) * T::kBytes + laneBytes();
 #pragma unroll
     for (std::uint32_t row = 0; row < kLaneRows; ++row) {
@@ -316,12 +269,12 @@ class OneshotRun {
         values[k] = secondDecoder.addPlain(value, Codec::valueOfByte(second.words[i / 4], i % 4));
         if (kDivide) values[k] *= 0.5f;
       }
-      quant::cuda::storeGroup(output + row * rowBytes(), quant::cuda::narrowAnyNan<T>(values));
+      quant::cuda::storeGroupOnce(output + row * rowBytes(), quant::cuda::narrowAnyNan<T>(values));
     }
   }
 
   // Apart, so that what is seldom needed takes no registers of the rest.
-  static __device__ __noinline__ void addTwo(const OneshotRun run, std::uint32_t tile, const LaneCodes first, const LaneCodes second) {
+  static __device__ __noinline__ void addTwo(const OneshotRun run, std::uint32_t tile, const Codes first, const Codes second) {
     float sum[kLaneElems];
     bool plain = true;
     run.add(first, true, &plain, sum);
@@ -329,7 +282,7 @@ class OneshotRun {
     run.finishSum(tile, plain, sum);
   }
 
-  __device__ __forceinline__ void add(const LaneCodes& codes, bool first, bool* plain, float (&sum)[kLaneElems]) const {
+  __device__ __forceinline__ void add(const Codes& codes, bool first, bool* plain, float (&sum)[kLaneElems]) const {
     const typename Codec::Decoder decoder(scaleKind(), codes.scale);
     *plain = *plain && decoder.isPlain();
     if (first) {
@@ -349,7 +302,7 @@ class OneshotRun {
 
   // plain: so far all blocks were, so no sum is NaN.
   template <bool kAdd>
-  static __device__ __forceinline__ void take(const typename Codec::Decoder& decoder, const LaneCodes& codes, bool plain,
+  static __device__ __forceinline__ void take(const typename Codec::Decoder& decoder, const Codes& codes, bool plain,
                                               float (&sum)[kLaneElems]) {
     if (plain) {
 #pragma unroll
@@ -380,7 +333,7 @@ class OneshotRun {
     }
     if (isWhole(tile)) {
 #pragma unroll
-      for (std::uint32_t row = 0; row < kLaneRows; ++row) quant::cuda::storeGroup(output + row * rowBytes(), raw[row]);
+      for (std::uint32_t row = 0; row < kLaneRows; ++row) quant::cuda::storeGroupOnce(output + row * rowBytes(), raw[row]);
     } else {
 #pragma unroll
       for (std::uint32_t row = 0; row < kLaneRows; ++row) quant::cuda::storeSome<T>(output + row * rowBytes(), raw[row], count(tile, row));

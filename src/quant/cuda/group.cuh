@@ -50,6 +50,16 @@ __device__ __forceinline__ void storeGroup(unsigned char* p, const RawGroup& gro
   *reinterpret_cast<uint4*>(p) = make_uint4(group.words[0], group.words[1], group.words[2], group.words[3]);
 }
 
+// The same, of what is not needed again soon: it does not drive out of the L2 cache what is.
+__device__ __forceinline__ RawGroup loadGroupOnce(const unsigned char* p) {
+  const uint4 raw = __ldcs(reinterpret_cast<const uint4*>(p));
+  return {{raw.x, raw.y, raw.z, raw.w}};
+}
+
+__device__ __forceinline__ void storeGroupOnce(unsigned char* p, const RawGroup& group) {
+  __stcs(reinterpret_cast<uint4*>(p), make_uint4(group.words[0], group.words[1], group.words[2], group.words[3]));
+}
+
 // The first `n` values of a group at any address, zeros after them.
 template <typename T>
 __device__ __forceinline__ RawGroup loadSome(const unsigned char* p, std::uint32_t n) {
