@@ -78,7 +78,7 @@ Call Communicator::prepareFor(Call call, const qcclQuantConfig_t* config, bool v
   if (call.count > 0 && readsInput && call.input == nullptr) fail(qcclInvalidArgument, name, ": sendbuff is NULL; pass a host buffer");
   if (call.count > 0 && writesOutput && call.output == nullptr) fail(qcclInvalidArgument, name, ": recvbuff is NULL; pass a host buffer");
 
-  call.quant = chooseFor(call, config, values).quant;
+  call.quant = chooseFor(call, config, values, false).quant;
   if (call.onDevice()) {
     call.quant.inspectEvery = 0;  // nothing of the values comes to the host
     requireDeviceCall(call, deviceOptions_);
@@ -127,12 +127,12 @@ Call Communicator::preparePacked(Call call, const quant::PackedFormat& format, c
   return call;
 }
 
-Choice Communicator::chooseFor(const Call& call, const qcclQuantConfig_t* config, bool values) const {
+Choice Communicator::chooseFor(const Call& call, const qcclQuantConfig_t* config, bool values, bool explains) const {
   const QuantDefaults wanted = config != nullptr ? resolve(*config, options_.quant) : options_.quant;
   const bool requested = config != nullptr && config->codec != QCCL_UNDEF_INT && config->codec != qcclCodecNone;
   Situation where = situation(call.onDevice());
   where.mayReplaceCodec = values;
-  return choose(call.coll, call.count, call.dtype, call.op, where, wanted, requested);
+  return choose(call.coll, call.count, call.dtype, call.op, where, wanted, requested, explains);
 }
 
 RankLayout Communicator::layoutFor(const Call& call) const { return {size_, call.quant.ranksPerHost}; }
@@ -175,7 +175,7 @@ qcclPlan_t Communicator::explain(const Call& call, const qcclQuantConfig_t* conf
   if (call.coll != qcclCollAllReduce && call.coll != qcclCollReduceScatter) {
     fail(qcclInvalidArgument, "qcclCommExplain: only allreduce and reducescatter have choices; the other collectives are always exact");
   }
-  const Choice choice = chooseFor(call, config, true);
+  const Choice choice = chooseFor(call, config, true, true);
   Call chosen = call;
   chosen.quant = choice.quant;
   qcclPlan_t plan{};

@@ -97,7 +97,7 @@ class Communicator {
   // values: every element is one, and all have the call's codec.
   Call prepareFor(Call call, const qcclQuantConfig_t* config, bool values) const;
   Situation situation(bool onDevice) const;
-  Choice chooseFor(const Call& call, const qcclQuantConfig_t* config, bool values) const;
+  Choice chooseFor(const Call& call, const qcclQuantConfig_t* config, bool values, bool explains) const;
   void copyOwn(const Call& call);
   DeviceCalls& deviceCallsOn(int device);
   void runOnDevice(const Call& call);

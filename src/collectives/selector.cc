@@ -28,14 +28,16 @@ std::string obstacle(qcclColl_t coll, qcclDataType_t dtype, qcclRedOp_t op) {
 // One call's choice: the facts that all its steps need.
 class Selector {
  public:
-  Selector(qcclColl_t coll, std::size_t bytes, qcclDataType_t dtype, const RankLayout& ranks, const Situation& situation, bool requested)
+  Selector(qcclColl_t coll, std::size_t bytes, qcclDataType_t dtype, const RankLayout& ranks, const Situation& situation, bool requested,
+           bool explains)
       : coll_(coll),
         bytes_(bytes),
         dtype_(dtype),
         ranks_(ranks),
         situation_(situation),
         keepsCodec_(requested || !situation.mayReplaceCodec),
-        canUseNccl_(situation.canUseNccl && situation.mayReplaceCodec) {}
+        canUseNccl_(situation.canUseNccl && situation.mayReplaceCodec),
+        explains_(explains) {}
 
   struct Candidate {
     qcclAlgo_t algorithm;
@@ -72,6 +74,8 @@ class Selector {
     return "";
   }
 
+  std::string asConfigured(const char* name) const { return explains_ ? strCat(name, " as configured") : ""; }
+
   Candidate configured(const Quantization& quant) const {
     // Reduce-scatter has no others: the direct exchange stands for them.
     if (coll_ == qcclCollReduceScatter && quant.algorithm != qcclAlgoRing && quant.algorithm != qcclAlgoNccl) {
@@ -80,12 +84,12 @@ class Selector {
     const char* name = enumName(qcclEnumAlgo, quant.algorithm);
     const std::string why = obstacle(quant.algorithm);
     if (!why.empty()) fail(qcclInvalidArgument, "algorithm ", name, " was requested, but ", why);
-    if (quant.algorithm != qcclAlgoNccl || quant.codec == qcclCodecNone) return {quant.algorithm, false, strCat(name, " as configured")};
+    if (quant.algorithm != qcclAlgoNccl || quant.codec == qcclCodecNone) return {quant.algorithm, false, asConfigured(name)};
     if (keepsCodec_) {
       fail(qcclInvalidArgument, "algorithm nccl is exact, but codec ", enumName(qcclEnumCodec, quant.codec),
            " was requested with it; use codec none, or another algorithm");
     }
-    return {quant.algorithm, true, strCat(name, " as configured")};
+    return {quant.algorithm, true, asConfigured(name)};
   }
 
   // What the tuning table says.
@@ -107,6 +111,7 @@ class Selector {
 
   // "oneshot: measured fastest up to 262144 bytes (tuning table)"
   std::string reasonOf(const TuningRow& row, qcclAlgo_t algorithm, bool exact, qcclCodec_t codec) const {
+    if (!explains_) return "";
     std::string reason = algorithm == qcclAlgoAuto ? "the direct exchange" : enumName(qcclEnumAlgo, algorithm);
     if (algorithm == qcclAlgoHier) reason += strCat(" over ", ranks_.hosts(), " hosts of ", ranks_.ranksPerHost, " ranks");
     reason += row.builtIn ? ": taken" : ": measured fastest";
@@ -135,6 +140,7 @@ class Selector {
   const Situation& situation_;
   const bool keepsCodec_;
   const bool canUseNccl_;
+  const bool explains_;
 };
 
 // The codecs to go to, in this order, where `codec` is not precise enough: no shorter, and shorter than the values themselves.
@@ -217,7 +223,8 @@ QuantDefaults resolve(const qcclQuantConfig_t& given, const QuantDefaults& defau
 }
 
 Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedOp_t op, const Situation& situation,
-              const QuantDefaults& wanted, bool requested) {
+              const QuantDefaults& wanted, bool requested, bool explains) {
+  const auto text = [&](const auto&... parts) { return explains ? strCat(parts...) : std::string(); };
   const RankLayout ranks = situation.layout(wanted.quant);
   Quantization asked = wanted.quant;
   asked.ranksPerHost = ranks.ranksPerHost;
@@ -239,12 +246,12 @@ Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedO
     kind = "exact: one rank sends nothing";
   } else if (bytes < wanted.minBytes) {
     asked.codec = qcclCodecNone;
-    kind = strCat("exact: ", bytes, " bytes are fewer than the minimum of ", wanted.minBytes, " (minBytes)");
+    kind = text("exact: ", bytes, " bytes are fewer than the minimum of ", wanted.minBytes, " (minBytes)");
   } else {
-    kind = strCat("quantized: ", enumName(qcclEnumCodec, asked.codec), " as configured");
+    kind = text("quantized: ", enumName(qcclEnumCodec, asked.codec), " as configured");
   }
 
-  const Selector selector(coll, bytes, dtype, ranks, situation, requested);
+  const Selector selector(coll, bytes, dtype, ranks, situation, requested, explains);
   Choice choice;
   double best = 0;  // dB that `asked` can be expected to give
   // Takes the first candidate that is precise enough; false if there is none.
@@ -256,7 +263,7 @@ Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedO
       const double snrDb = wanted.minSnrDb > 0 ? predictedSnrDb(coll, choice.quant, ranks) : 0;
       best = std::max(best, snrDb);
       if (snrDb < wanted.minSnrDb) continue;
-      choice.reason = (candidate.exact ? "exact" : kind) + "; " + candidate.reason;
+      choice.reason = text(candidate.exact ? "exact" : kind, "; ", candidate.reason);
       return true;
     }
     return false;

@@ -52,12 +52,13 @@ struct Situation {
 
 struct Choice {
   Quantization quant;
-  std::string reason;  // one sentence
+  std::string reason;  // one sentence, if it was asked for
 };
 
 // `requested`: the codec was asked for with this very call. It is then never replaced by the exact path for the sake of speed, and what
-// cannot be met is refused with qcclInvalidArgument. A function of its arguments alone: every rank chooses alike.
+// cannot be met is refused with qcclInvalidArgument. A function of its arguments alone: every rank chooses alike. `explains`: false leaves
+// the reason out, which takes longer to write than all else.
 Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedOp_t op, const Situation& situation,
-              const QuantDefaults& wanted, bool requested);
+              const QuantDefaults& wanted, bool requested, bool explains = true);
 
 }  // namespace qccl::collectives
