@@ -17,7 +17,7 @@ def series(rows, path, dtype, key):
     """[(bytes, us)], the fastest kind of start (graph or not) of each size for NCCL and qccl alike."""
     best = {}
     for row in rows:
-        if row["path"] == path and row["dtype"] == dtype and not row["in_place"] and row["blocks"] == 0:
+        if row["path"] == path and row["dtype"] == dtype and not row["in_place"] and row["blocks"] == 0 and row["configured"] == "int8":
             best[row["bytes"]] = min(best.get(row["bytes"], 1e30), row[key])
     return sorted(best.items())
 
