@@ -29,7 +29,9 @@ inline Buffers makeInputs(const Operation& operation, int ranks, unsigned seed) 
   return inputs;
 }
 
+// Of a floating type; false for integers.
 inline bool isNan(qcclDataType_t dtype, const char* p) {
+  if (dtype == qcclUint8) return false;
   if (dtype == qcclFloat32) {
     float x;
     std::memcpy(&x, p, sizeof(x));
@@ -42,16 +44,20 @@ inline bool isNan(qcclDataType_t dtype, const char* p) {
 }
 
 // Which NaN comes of two is the processor's choice.
-inline void expectSameBits(const Operation& operation, const std::vector<char>& host, const std::vector<char>& device, int rank) {
+inline void expectSameValues(qcclDataType_t dtype, const std::vector<char>& host, const std::vector<char>& device, int rank) {
   ASSERT_EQ(host.size(), device.size());
-  const std::size_t size = qcclTypeSize(operation.dtype);
+  const std::size_t size = qcclTypeSize(dtype);
   for (std::size_t i = 0; i * size < host.size(); ++i) {
     const char* h = host.data() + i * size;
     const char* d = device.data() + i * size;
-    if (std::memcmp(h, d, size) == 0 || (isNan(operation.dtype, h) && isNan(operation.dtype, d))) continue;
+    if (std::memcmp(h, d, size) == 0 || (isNan(dtype, h) && isNan(dtype, d))) continue;
     FAIL() << "rank " << rank << ", element " << i << " of " << host.size() / size << ": host "
            << hex(reinterpret_cast<const unsigned char*>(h), size) << ", device " << hex(reinterpret_cast<const unsigned char*>(d), size);
   }
+}
+
+inline void expectSameBits(const Operation& operation, const std::vector<char>& host, const std::vector<char>& device, int rank) {
+  expectSameValues(operation.dtype, host, device, rank);
 }
 
 inline std::string nameOf(const Operation& operation) {
