@@ -16,13 +16,10 @@ inline void requireNoStream(qcclStream_t stream) {
 device::PointerInfo placeOf(const char* firstName, const void* first, const char* secondName, const void* second, qcclStream_t stream);
 
 // Finds out where the call's buffers are and which stream that takes.
-void placeCall(collectives::Call* call, qcclStream_t stream);
+void placeCall(collectives::Call* call, qcclStream_t stream, const char* inputName = "sendbuff");
 
 // The same for a send or receive.
 void placeExchange(collectives::PointToPoint* operation, qcclStream_t stream);
-
-// For what runs on host memory only. `what` begins the sentence: "qcclQuantize".
-void requireHostMemory(const char* what, const void* buffer);
 
 // guard, with refusals remembered by the group they happen in.
 template <typename Body>

@@ -25,8 +25,8 @@ device::PointerInfo placeOf(const char* firstName, const void* first, const char
   return place;
 }
 
-void placeCall(collectives::Call* call, qcclStream_t stream) {
-  const device::PointerInfo place = placeOf("sendbuff", call->input, "recvbuff", call->output, stream);
+void placeCall(collectives::Call* call, qcclStream_t stream, const char* inputName) {
+  const device::PointerInfo place = placeOf(inputName, call->input, "recvbuff", call->output, stream);
   if (place.kind == device::PointerKind::host) return;
   call->device = place.device;
   call->stream = static_cast<device::StreamHandle>(stream);
@@ -41,11 +41,6 @@ void placeExchange(collectives::PointToPoint* operation, qcclStream_t stream) {
   }
   operation->device = place.device;
   operation->stream = static_cast<device::StreamHandle>(stream);
-}
-
-void requireHostMemory(const char* what, const void* buffer) {
-  if (buffer == nullptr || device::pointerInfo(buffer).kind == device::PointerKind::host) return;
-  fail(qcclInvalidArgument, what, ": this version takes host memory only, and the buffer is GPU memory; copy it, or use NCCL");
 }
 
 }  // namespace qccl::api
