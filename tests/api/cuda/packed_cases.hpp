@@ -11,10 +11,6 @@
 
 namespace qccl::test {
 
-inline qcclPackedFormat_t asPublic(const quant::PackedFormat& format) {
-  return {format.codec, format.scale, static_cast<int>(format.blockElems)};
-}
-
 // Every codec, scale and block, with the blocks taking turns: a case for each codec and scale.
 inline std::vector<quant::PackedFormat> formatsWithBlocksInTurn() {
   std::vector<quant::PackedFormat> all = quant::formats(32);
@@ -22,24 +18,68 @@ inline std::vector<quant::PackedFormat> formatsWithBlocksInTurn() {
   return all;
 }
 
-inline std::vector<char> hostileValues(qcclDataType_t dtype, std::size_t count, unsigned seed) {
-  Random random(seed);
-  const auto values = asType(dtype, makeHostileValues(count, 512, random));
-  return {values->data(), values->data() + values->bytes()};
+inline Operation packedOperation(qcclColl_t coll, int algorithm, const quant::PackedFormat& format, qcclDataType_t recvtype,
+                                 std::size_t count) {
+  Operation operation;
+  operation.coll = coll;
+  operation.count = count;
+  operation.dtype = recvtype;
+  operation.packed = format;
+  operation.quant.algorithm = algorithm;
+  operation.quant.seed = 7;
+  return operation;
 }
 
-// A buffer of them, made on the host.
-inline std::vector<char> hostilePacked(const quant::PackedFormat& format, std::size_t count, unsigned seed) {
-  const std::vector<char> values = hostileValues(qcclFloat32, count, seed);
-  const qcclPackedFormat_t wanted = asPublic(format);
-  std::vector<char> packed(quant::packedBytes(count, format), 0x5a);
-  QCCL_EXPECT_OK(qcclQuantize(values.data(), packed.data(), count, qcclFloat32, &wanted, nullptr, nullptr));
-  return packed;
+// What a packed buffer can be received as.
+inline constexpr qcclDataType_t kReceivedTypes[] = {qcclPacked, qcclFloat32, qcclBfloat16, qcclFloat16};
+
+// All-reduces of every codec, scale and block, received as everything.
+inline std::vector<Operation> packedAllReduces(int algorithm, std::size_t count) {
+  std::vector<Operation> operations;
+  for (const quant::PackedFormat& format : formatsWithBlocksInTurn()) {
+    for (const qcclDataType_t recvtype : kReceivedTypes) {
+      Operation operation = packedOperation(qcclCollAllReduce, algorithm, format, recvtype, count);
+      const std::size_t number = operations.size();
+      operation.op = number % 3 == 1 ? qcclAvg : qcclSum;
+      operation.quant.rounding = number / 4 % 2 == 0 ? qcclRoundNearest : qcclRoundStochastic;
+      operation.inPlace = recvtype == qcclPacked && number / 8 % 2 == 0;
+      if (recvtype != qcclPacked) operation.offsetElems = number % 2;
+      operations.push_back(operation);
+    }
+  }
+  return operations;
 }
 
-// Every byte; but codes of codec bf16 are values, of which a NaN may be another.
-inline void expectSamePacked(const quant::PackedFormat& format, const std::vector<char>& host, const std::vector<char>& device, int rank) {
-  expectSameValues(format.codec == qcclCodecBf16 ? qcclBfloat16 : qcclUint8, host, device, rank);
+// Of counts that end in every way, between calls on values.
+inline std::vector<Operation> packedAllReducesOfAnyCount(int algorithm) {
+  std::vector<Operation> operations;
+  for (const std::size_t count : {0, 1, 2, 31, 33, 255, 257, 511, 513, 4095, 4096, 4097, 8192, 16385, 65537, 300007}) {
+    for (const std::size_t block : {32, 256, 1024, 4096}) {
+      operations.push_back(packedOperation(qcclCollAllReduce, algorithm, {qcclCodecInt8, qcclScaleFloat32, block}, qcclPacked, count));
+      operations.back().inPlace = true;
+    }
+    operations.push_back(packedOperation(qcclCollAllReduce, algorithm, {qcclCodecInt5, qcclScaleE8m0, 512}, qcclPacked, count));
+    operations.push_back(packedOperation(qcclCollAllReduce, algorithm, {qcclCodecInt6, qcclScaleBfloat16, 64}, qcclBfloat16, count));
+    operations.push_back(quantized(algorithm, qcclCodecInt8, qcclFloat32, count));
+  }
+  return operations;
+}
+
+inline std::vector<Operation> packedReduceScattersAndAllGathers() {
+  std::vector<Operation> operations;
+  for (const quant::PackedFormat& format : formatsWithBlocksInTurn()) {
+    for (const qcclDataType_t recvtype : kReceivedTypes) {
+      const std::size_t number = operations.size();
+      const std::size_t count = number % 5 == 0 ? 1 : number % 5 == 1 ? 4096 : 9000 + number;
+      for (const int algorithm : {qcclAlgoAuto, qcclAlgoRing}) {
+        operations.push_back(packedOperation(qcclCollReduceScatter, algorithm, format, recvtype, count));
+        operations.back().op = number % 2 == 0 ? qcclSum : qcclAvg;
+        operations.back().quant.rounding = number % 4 < 2 ? qcclRoundNearest : qcclRoundStochastic;
+      }
+      operations.push_back(packedOperation(qcclCollAllGather, qcclAlgoAuto, format, recvtype, count));
+    }
+  }
+  return operations;
 }
 
 }  // namespace qccl::test
