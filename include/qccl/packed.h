@@ -2,8 +2,10 @@
  * buffer of a quarter of the size that is added to in place and sent as it lies.
  *
  * A packed buffer of `count` values is qcclPackedBytes bytes, aligned to 16, in a format that the buffer does not record: whoever reads it
- * must know count and format. The rules of qccl.h hold; the functions without a communicator work on the calling thread and may be called
- * from any number of threads.
+ * must know count and format; values need the alignment of their type only. The rules of qccl.h hold, for collectives and for the functions
+ * without a communicator, which may be called from any number of threads: on host memory they work on the calling thread, with `stream`
+ * NULL; where both buffers are memory of one GPU, they are ordered on `stream` there, whichever GPU is current, return at once and can be
+ * captured in CUDA graphs. The bits are the same on either.
  */
 #ifndef QCCL_PACKED_H_
 #define QCCL_PACKED_H_
@@ -25,7 +27,8 @@ typedef struct {
   { qcclCodecInt8, qcclScaleFloat32, 256 }
 
 /* How codes are rounded. The noise of stochastic rounding is a pure function of seed, call and firstElem + i: give every call that must
- * have noise of its own (each micro-batch, each rank) another `call` or `seed`. */
+ * have noise of its own (each micro-batch, each rank) another `call` or `seed`. A call in a CUDA graph draws the same noise in every
+ * replay. */
 typedef struct {
   int rounding;       /* qcclRounding_t */
   uint64_t seed;      /* of stochastic rounding */

@@ -1,9 +1,12 @@
 // extern "C": include/qccl/packed.h, what needs no communicator.
 #include <qccl/packed.h>
 
+#include <optional>
+
 #include "api/collective_guard.hpp"
 #include "api/packed_format.hpp"
 #include "core/types.hpp"
+#include "quant/device_codec.hpp"
 #include "quant/noise.hpp"
 
 namespace qccl::api {
@@ -39,12 +42,15 @@ void requireCount(const char* function, std::size_t count) {
 
 namespace {
 
-// The kernels of a call, after its arguments are checked.
-const quant::CodecKernels& checkedKernels(const char* function, const void* packed, const void* values, const char* valuesName,
-                                          std::size_t count, qcclDataType_t dtype, const quant::PackedFormat& format, qcclStream_t stream) {
-  requireNoStream(stream);
-  requireHostMemory(function, packed);
-  requireHostMemory(function, values);
+// What a call works with, after its arguments are checked.
+struct Checked {
+  const quant::CodecKernels& onHost;
+  std::optional<quant::DeviceQueue> queue;  // of a call on GPU memory
+};
+
+Checked check(const char* function, const void* packed, const void* values, const char* valuesName, std::size_t count, qcclDataType_t dtype,
+              const quant::PackedFormat& format, qcclStream_t stream) {
+  const device::PointerInfo place = placeOf(valuesName, values, "packed", packed, stream);
   requireCount(function, count);
   requirePacked(function, "packed", packed, count);
   if (count > 0) requireNonNull(values, function, valuesName);
@@ -54,7 +60,8 @@ const quant::CodecKernels& checkedKernels(const char* function, const void* pack
     fail(qcclInvalidArgument, function, ": data type ", name != nullptr ? name : "unknown",
          " is not quantized, only float32, bfloat16 and float16 are");
   }
-  return *kernels;
+  if (place.kind == device::PointerKind::host) return {*kernels, std::nullopt};
+  return {*kernels, quant::DeviceQueue{place.device, static_cast<device::StreamHandle>(stream)}};
 }
 
 quant::EncodeOptions encodeOptions(const char* function, const quant::PackedFormat& format, const qcclPackedRounding_t* rounding) {
@@ -89,29 +96,34 @@ qcclResult_t qcclPackedBytes(size_t count, const qcclPackedFormat_t* format, siz
 qcclResult_t qcclQuantize(const void* src, void* packed, size_t count, qcclDataType_t dtype, const qcclPackedFormat_t* format,
                           const qcclPackedRounding_t* rounding, qcclStream_t stream) {
   return guard([&] {
-    const qccl::quant::PackedFormat checked = readFormat("qcclQuantize", format);
-    const auto& kernels = checkedKernels("qcclQuantize", packed, src, "src", count, dtype, checked, stream);
+    const qccl::quant::PackedFormat layout = readFormat("qcclQuantize", format);
+    const Checked checked = check("qcclQuantize", packed, src, "src", count, dtype, layout, stream);
+    const qccl::quant::EncodeOptions options = encodeOptions("qcclQuantize", layout, rounding);
+    if (checked.queue) return qccl::quant::encodeOnDevice(*checked.queue, dtype, src, count, options, packed);
     qccl::quant::EncodeCounts counts;
-    kernels.encode(src, count, encodeOptions("qcclQuantize", checked, rounding), packed, &counts);
+    checked.onHost.encode(src, count, options, packed, &counts);
   });
 }
 
 qcclResult_t qcclDequantize(const void* packed, void* dst, size_t count, qcclDataType_t dtype, const qcclPackedFormat_t* format,
                             qcclStream_t stream) {
   return guard([&] {
-    const qccl::quant::PackedFormat checked = readFormat("qcclDequantize", format);
-    const auto& kernels = checkedKernels("qcclDequantize", packed, dst, "dst", count, dtype, checked, stream);
-    kernels.decode(packed, count, checked, dst);
+    const qccl::quant::PackedFormat layout = readFormat("qcclDequantize", format);
+    const Checked checked = check("qcclDequantize", packed, dst, "dst", count, dtype, layout, stream);
+    if (checked.queue) return qccl::quant::decodeOnDevice(*checked.queue, dtype, packed, count, layout, dst);
+    checked.onHost.decode(packed, count, layout, dst);
   });
 }
 
 qcclResult_t qcclAccumulate(void* packed, const void* src, size_t count, qcclDataType_t dtype, const qcclPackedFormat_t* format,
                             const qcclPackedRounding_t* rounding, qcclStream_t stream) {
   return guard([&] {
-    const qccl::quant::PackedFormat checked = readFormat("qcclAccumulate", format);
-    const auto& kernels = checkedKernels("qcclAccumulate", packed, src, "src", count, dtype, checked, stream);
+    const qccl::quant::PackedFormat layout = readFormat("qcclAccumulate", format);
+    const Checked checked = check("qcclAccumulate", packed, src, "src", count, dtype, layout, stream);
+    const qccl::quant::EncodeOptions options = encodeOptions("qcclAccumulate", layout, rounding);
+    if (checked.queue) return qccl::quant::addEncodeOnDevice(*checked.queue, dtype, packed, src, count, options);
     qccl::quant::EncodeCounts counts;
-    kernels.addEncode(packed, src, count, encodeOptions("qcclAccumulate", checked, rounding), packed, &counts);
+    checked.onHost.addEncode(packed, src, count, options, packed, &counts);
   });
 }
 

@@ -12,13 +12,11 @@ qcclResult_t packedCollective(const char* function, qcclColl_t coll, const void*
                               qcclDataType_t recvtype, qcclRedOp_t op, const qcclPackedFormat_t* format, const qcclQuantConfig_t* quant,
                               qcclComm_t handle, qcclStream_t stream) noexcept {
   return guardCall([&] {
-    requireNoStream(stream);
-    requireHostMemory(function, sendpacked);
-    requireHostMemory(function, recvbuff);
     const quant::PackedFormat checked = readFormat(function, format);
     requireCount(function, count);
     requirePacked(function, "sendpacked", sendpacked, count);
     collectives::Call call = makeCall(coll, sendpacked, recvbuff, count, recvtype, op, -1);
+    placeCall(&call, stream, "sendpacked");
     call.inputPacked = true;
     call.outputPacked = recvtype == qcclPacked;
     if (call.outputPacked) requirePacked(function, "recvbuff", recvbuff, count);

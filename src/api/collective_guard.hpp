@@ -3,6 +3,7 @@
 
 #include "api/group.hpp"
 #include "api/guard.hpp"
+#include "device/pointer_kind.hpp"
 
 namespace qccl::api {
 
@@ -10,15 +11,15 @@ inline void requireNoStream(qcclStream_t stream) {
   if (stream != nullptr) fail(qcclInvalidArgument, "stream must be NULL: calls on host memory block");
 }
 
-// Finds out where the call's buffers are (NULL is nowhere) and which stream that takes. Throws Error(qcclInvalidArgument) if they are not
-// in the same place.
-void placeCall(collectives::Call* call, qcclStream_t stream);
+// Where two buffers of a call are; NULL is nowhere. Throws Error(qcclInvalidArgument), which names them, if that is not one place, and if
+// there is a stream for host memory.
+device::PointerInfo placeOf(const char* firstName, const void* first, const char* secondName, const void* second, qcclStream_t stream);
+
+// Finds out where the call's buffers are and which stream that takes.
+void placeCall(collectives::Call* call, qcclStream_t stream, const char* inputName = "sendbuff");
 
 // The same for a send or receive.
 void placeExchange(collectives::PointToPoint* operation, qcclStream_t stream);
-
-// For what runs on host memory only. `what` begins the sentence: "qcclQuantize".
-void requireHostMemory(const char* what, const void* buffer);
 
 // guard, with refusals remembered by the group they happen in.
 template <typename Body>

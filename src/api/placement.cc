@@ -1,6 +1,5 @@
 // Where the buffers of a call are.
 #include "api/collective_guard.hpp"
-#include "device/pointer_kind.hpp"
 
 namespace qccl::api {
 namespace {
@@ -11,20 +10,24 @@ std::string placeName(const device::PointerInfo& info) {
 
 }  // namespace
 
-void placeCall(collectives::Call* call, qcclStream_t stream) {
+device::PointerInfo placeOf(const char* firstName, const void* first, const char* secondName, const void* second, qcclStream_t stream) {
   device::PointerInfo place;
-  if (call->input != nullptr) place = device::pointerInfo(call->input);
-  if (call->output != nullptr && call->output != call->input) {
-    const device::PointerInfo output = device::pointerInfo(call->output);
-    if (call->input != nullptr && place != output) {
-      fail(qcclInvalidArgument, "sendbuff is in ", placeName(place), ", recvbuff in ", placeName(output), "; pass buffers of one place");
+  if (first != nullptr) place = device::pointerInfo(first);
+  if (second != nullptr && second != first) {
+    const device::PointerInfo other = device::pointerInfo(second);
+    if (first != nullptr && place != other) {
+      fail(qcclInvalidArgument, firstName, " is in ", placeName(place), ", ", secondName, " in ", placeName(other),
+           "; pass buffers of one place");
     }
-    place = output;
+    place = other;
   }
-  if (place.kind == device::PointerKind::host) {
-    requireNoStream(stream);
-    return;
-  }
+  if (place.kind == device::PointerKind::host) requireNoStream(stream);
+  return place;
+}
+
+void placeCall(collectives::Call* call, qcclStream_t stream, const char* inputName) {
+  const device::PointerInfo place = placeOf(inputName, call->input, "recvbuff", call->output, stream);
+  if (place.kind == device::PointerKind::host) return;
   call->device = place.device;
   call->stream = static_cast<device::StreamHandle>(stream);
 }
@@ -38,11 +41,6 @@ void placeExchange(collectives::PointToPoint* operation, qcclStream_t stream) {
   }
   operation->device = place.device;
   operation->stream = static_cast<device::StreamHandle>(stream);
-}
-
-void requireHostMemory(const char* what, const void* buffer) {
-  if (buffer == nullptr || device::pointerInfo(buffer).kind == device::PointerKind::host) return;
-  fail(qcclInvalidArgument, what, ": this version takes host memory only, and the buffer is GPU memory; copy it, or use NCCL");
 }
 
 }  // namespace qccl::api

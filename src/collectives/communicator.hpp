@@ -100,6 +100,7 @@ class Communicator {
   Choice chooseFor(const Call& call, const qcclQuantConfig_t* config, bool values, bool explains) const;
   void copyOwn(const Call& call);
   DeviceCalls& deviceCallsOn(int device);
+  void copyOwnOnDevice(const Call& call);
   void runOnDevice(const Call& call);
   qcclStats_t deviceCallStatistics(const Call& call) const;
   // What is known of a call's statistics before it runs: that it is one, and of how many elements.

@@ -2,6 +2,7 @@
 #include "collectives/communicator.hpp"
 #include "core/error.hpp"
 #include "core/types.hpp"
+#include "quant/device_codec.hpp"
 
 namespace qccl::collectives {
 
@@ -62,9 +63,18 @@ DeviceCalls& Communicator::deviceCallsOn(int device) {
   return *deviceCalls_;
 }
 
+// What copyOwn() is on the host.
+void Communicator::copyOwnOnDevice(const Call& call) {
+  if (call.inputPacked && !call.outputPacked) {
+    quant::decodeOnDevice({call.device, call.stream}, call.dtype, call.input, call.count, call.quant.format(), call.output);
+  } else {
+    copyOnDevice(call, call.inputPacked ? quant::packedBytes(call.count, call.quant.format()) : call.count * typeSize(call.dtype));
+  }
+}
+
 void Communicator::runOnDevice(const Call& call) {
   if (size_ == 1) {
-    copyOnDevice(call, call.count * typeSize(call.dtype));
+    copyOwnOnDevice(call);
   } else {
     const FirstElems first = firstElems(call);
     deviceCallsOn(call.device)

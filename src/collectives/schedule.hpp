@@ -36,6 +36,9 @@ struct Step {
   int peer = -1;                      // send, recv
 };
 
+// In place of a rank in the key of noise that is the same on all of them: of storeSum into packed buffers, whose codes every rank makes.
+inline constexpr std::uint32_t kEveryRank = 0xffffffffu;
+
 struct Schedule {
   int chunks = 1;
   int slots = 0;

@@ -55,6 +55,14 @@ std::size_t TileCodec::residualBytes(const Chunk& part) const {
   return bytes;
 }
 
+// In the parts of a reduce-scatter or all-gather each rank's values are a packed buffer of their own.
+std::size_t TileCodec::bytesBefore(std::size_t elems, bool packed) const {
+  if (!packed) return elems * typeBytes();
+  const bool perRank = call_.coll != qcclCollAllReduce;
+  const std::size_t buffers = perRank && elems > 0 ? elems / call_.count : 0;
+  return buffers * packedBytes(call_.count, call_.quant.format()) + packedBytes(elems - buffers * call_.count, call_.quant.format());
+}
+
 void TileCodec::encode(qcclDataType_t dtype, const std::byte* values, std::size_t valueBytes, const Chunk& part, const Encoding& encoding,
                        std::byte* wire) const {
   forEachPiece(part, [&](const Piece& piece) {

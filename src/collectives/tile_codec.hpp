@@ -27,6 +27,9 @@ class TileCodec {
   std::size_t residualBytes(const Chunk& part) const;
   std::size_t outputBytes(const Chunk& part) const { return outputIsWire() ? wireBytes(part) : part.elems * typeBytes(); }
 
+  // Bytes of a caller's buffer before the element `elems`, counted from its begin.
+  std::size_t bytesBefore(std::size_t elems, bool packed) const;
+
   // What is encoded; `residual` (residualBytes) takes part where it is not nullptr.
   struct Encoding {
     bool stochastic;

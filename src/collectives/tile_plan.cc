@@ -51,15 +51,6 @@ std::size_t TilePlan::largestPart(BytesOf bytesOf) const {
   return most;
 }
 
-// In the parts of a reduce-scatter or all-gather each rank's values are a packed buffer of their own.
-std::size_t TilePlan::bytesBefore(std::size_t elems, bool packed) const {
-  if (!packed) return elems * codec_.typeBytes();
-  const quant::PackedFormat format = call().quant.format();
-  const bool perRank = call().coll != qcclCollAllReduce;
-  const std::size_t buffers = perRank && elems > 0 ? elems / call().count : 0;
-  return buffers * quant::packedBytes(call().count, format) + quant::packedBytes(elems - buffers * call().count, format);
-}
-
 void TilePlan::numberEncodings() {
   encodingNumbers_.assign(steps().size(), 0);
   for (std::size_t i = 0; i < steps().size(); ++i) {

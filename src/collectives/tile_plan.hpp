@@ -45,10 +45,10 @@ class TilePlan {
 
   // Where a part lies in the caller's buffers.
   const std::byte* inputAt(const Chunk& part) const {
-    return static_cast<const std::byte*>(call().input) + bytesBefore(part.firstElem - execution_.inputFirstElem, call().inputPacked);
+    return static_cast<const std::byte*>(call().input) + codec_.bytesBefore(part.firstElem - execution_.inputFirstElem, call().inputPacked);
   }
   std::byte* outputAt(const Chunk& part) const {
-    return static_cast<std::byte*>(call().output) + bytesBefore(part.firstElem - execution_.outputFirstElem, call().outputPacked);
+    return static_cast<std::byte*>(call().output) + codec_.bytesBefore(part.firstElem - execution_.outputFirstElem, call().outputPacked);
   }
 
   // What error feedback needs for all tiles, and where in it the residual of a step that encodes lies.
@@ -60,7 +60,6 @@ class TilePlan {
  private:
   void placeSlots(std::size_t slotBytes);
   void numberEncodings();
-  std::size_t bytesBefore(std::size_t elems, bool packed) const;
   // The largest of what `bytesOf` says of any tile's part of any chunk.
   template <typename BytesOf>
   std::size_t largestPart(BytesOf bytesOf) const;

@@ -6,12 +6,6 @@
 #include "quant/noise.hpp"
 
 namespace qccl::collectives {
-namespace {
-
-// In place of a rank in the key of noise that is the same on all of them.
-constexpr std::uint64_t kEveryRank = 0xffffffffu;
-
-}  // namespace
 
 TileRun::TileRun(const TilePlan& plan, transport::Transport& transport, ExecutionCounts& counts, std::size_t tile, std::byte* staging,
                  std::byte* residual)

@@ -19,9 +19,13 @@ struct Launched {
   int ranks = 2;
   int resident = 1;
   int threadBlocks = 0;
+  bool packed = false;
+  bool packedResult = false;
 
   CallLaunch make() const {
     Call call;
+    call.inputPacked = packed;
+    call.outputPacked = packedResult;
     call.count = count;
     call.dtype = dtype;
     call.quant.codec = codec;
@@ -29,7 +33,7 @@ struct Launched {
     call.quant.blockElems = blockElems;
     const auto scheduleOf = [this](int rank) { return algorithmRow(algorithm).schedule(rank, {ranks, 0}); };
     const Partition partition =
-        Partition::even(count, algorithmRow(algorithm).chunks({ranks, 0}), codec == qcclCodecNone ? 64 : blockElems);
+        Partition::even(count, algorithmRow(algorithm).chunks({ranks, 0}), codec == qcclCodecNone ? 64 : blockElems, packed);
     DeviceCall common{};
     common.ranks = static_cast<std::uint32_t>(ranks);
     std::vector<Schedule> schedules;
@@ -82,6 +86,33 @@ TEST(CallLaunch, SmallExactCallsCarryTheirFlags) {
     EXPECT_LE(std::size_t{std::get<FlaggedCall>(fits.call).linesARank} * 16 * static_cast<std::size_t>(ranks), kFlaggedLinesBytes);
     const CallLaunch above = Launched{.codec = qcclCodecNone, .count = most + 2, .ranks = ranks}.make();
     EXPECT_FALSE(std::holds_alternative<FlaggedCall>(above.call));
+  }
+}
+
+TEST(CallLaunch, PackedBuffersRunAsASchedule) {
+  for (const bool packedResult : {false, true}) {
+    for (const qcclAlgo_t algorithm : {qcclAlgoOneshot, qcclAlgoTwoshot}) {
+      for (const qcclDataType_t dtype : {qcclFloat32, qcclBfloat16, qcclFloat16}) {
+        if (packedResult && dtype != qcclFloat32) continue;
+        const Launched launched{.algorithm = algorithm, .count = 100001, .dtype = dtype, .packed = true, .packedResult = packedResult};
+        const CallLaunch launch = launched.make();
+        const auto* call = std::get_if<ScheduleCall>(&launch.call);
+        ASSERT_NE(call, nullptr);
+        EXPECT_EQ(launch.function, packedKernel(qcclCodecInt8, false).function);
+        EXPECT_EQ(call->outputType, packedResult ? qcclPacked : dtype);
+        EXPECT_EQ(call->buffer.elems, 100001u);
+        EXPECT_EQ(quant::cuda::bytesOf(call->buffer), quant::packedBytes(100001, {qcclCodecInt8, qcclScaleFloat32, 256}));
+      }
+    }
+  }
+}
+
+TEST(CallLaunch, EveryCodecHasAKernelForPackedBuffers) {
+  for (int codec = qcclCodecNone; codec < qcclNumCodecs; ++codec) {
+    for (const bool stochastic : {false, true}) {
+      const CallKernel kernel = packedKernel(static_cast<qcclCodec_t>(codec), stochastic);
+      EXPECT_EQ(kernel.function != nullptr, codec != qcclCodecNone) << codec;
+    }
   }
 }
 

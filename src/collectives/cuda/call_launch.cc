@@ -45,7 +45,9 @@ void layOutRing(ScheduleCall* call) {
 
 CallLaunch scheduleLaunch(const DeviceExecution& execution, const DeviceCall& common, const GpuShare& gpu, const DevicePlan& plan) {
   const Call& call = execution.call;
-  const CallKernel kernel = scheduleKernel(call.quant.codec, call.dtype, isStochastic(call));
+  const bool stochastic = isStochastic(call);
+  const CallKernel kernel =
+      call.inputPacked ? packedKernel(call.quant.codec, stochastic) : scheduleKernel(call.quant.codec, call.dtype, stochastic);
   ScheduleCall result{};
   static_cast<DeviceCall&>(result) = common;
   result.inputFirstElem = execution.inputFirstElem;
@@ -58,7 +60,9 @@ CallLaunch scheduleLaunch(const DeviceExecution& execution, const DeviceCall& co
     result.layout = quant::cuda::layoutOf(kernel.tileElems, format);
     layOutTails(execution.partition, kernel.tileElems, format, &result);
     messageBytes = quant::packedBytes(kernel.tileElems, format);
+    if (call.inputPacked) result.buffer = quant::cuda::layoutOf(call.count, format);
   }
+  result.outputType = call.outputPacked ? qcclPacked : call.dtype;
   result.slotBytes = alignedSlot(messageBytes);
   result.receivedSlots = plan.receivedSlots;
   layOutRing(&result);
@@ -119,7 +123,7 @@ CallLaunch makeLaunch(const DeviceExecution& execution, const DeviceCall& common
                       const std::function<const DevicePlan&()>& plan) {
   const Call& call = execution.call;
   CallLaunch launch;
-  if (isOneshot(call) && call.count > 0) {
+  if (isOneshot(call) && call.count > 0 && !call.inputPacked) {
     if (call.quant.codec == qcclCodecNone) {
       if (makeFlaggedLaunch(call, common, gpu, &launch)) return launch;
     } else if (makeOneshotLaunch(call, common, gpu, &launch)) {
@@ -145,6 +149,7 @@ void forEachKernel(const std::function<void(const CallKernel&)>& use) {
       for (const bool stochastic : {false, true}) {
         use(scheduleKernel(static_cast<qcclCodec_t>(codec), dtype, stochastic));
         use(oneshotKernel(static_cast<qcclCodec_t>(codec), dtype, stochastic, false));
+        if (dtype == qcclFloat32) use(packedKernel(static_cast<qcclCodec_t>(codec), stochastic));
       }
       use(oneshotKernel(static_cast<qcclCodec_t>(codec), dtype, false, true));
     }

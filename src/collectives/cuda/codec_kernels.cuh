@@ -1,6 +1,8 @@
 // The kernels of one codec, for kernels.cc. Included by one source file for each codec.
 #pragma once
 
+#include <type_traits>
+
 #include "collectives/cuda/oneshot_kernel.cuh"
 #include "collectives/cuda/schedule_kernel.cuh"
 #include "collectives/cuda/sum_kernel.cuh"
@@ -18,6 +20,10 @@ CodecKernels codecKernelsOf() {
   CodecKernels kernels = {};
   kernels.schedule[0] = scheduleKernelOf<Wire, T, false>();
   kernels.schedule[1] = scheduleKernelOf<Wire, T, true>();
+  if constexpr (std::is_same_v<T, quant::F32>) {
+    kernels.packed[0] = scheduleKernelOf<Wire, T, false, PackedBuffers<Codec>>();
+    kernels.packed[1] = scheduleKernelOf<Wire, T, true, PackedBuffers<Codec>>();
+  }
   kernels.sum[0] = sumKernelOf<Wire, T, false>();
   kernels.sum[1] = sumKernelOf<Wire, T, true>();
   if constexpr (quant::codeBits(Codec::kId) == 8) {

@@ -64,6 +64,10 @@ struct ScheduleCall : DeviceCall {
   quant::cuda::PackedLayout tails[kMaxTails];
   std::uint8_t tailOf[kMaxRanks];  // by chunk
 
+  // Of calls on packed buffers: how one of them is laid out, and what the output holds, qcclPacked or values of that type.
+  quant::cuda::PackedLayout buffer;
+  qcclDataType_t outputType;
+
   std::uint32_t regionsABlock;
   std::uint32_t slotBytes;      // of a message
   std::uint32_t receivedSlots;  // of a tile; every rank lays out as many
@@ -108,6 +112,7 @@ struct CallKernel {
 // Of a codec, for one data type: nearest, stochastic.
 struct CodecKernels {
   CallKernel schedule[2];
+  CallKernel packed[2];     // the same on packed buffers, whatever the result's type: with float32, which sums are in
   CallKernel sum[2];        // sum_kernel.hpp
   CallKernel oneshot[2];    // of codecs of a byte
   CallKernel usualOneshot;  // between two ranks, nearest, scales in FP32 of 256 values each
@@ -115,6 +120,7 @@ struct CodecKernels {
 
 // The kernels for a codec (or none) and a type among float32, bfloat16, float16; function nullptr for others.
 CallKernel scheduleKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic);
+CallKernel packedKernel(qcclCodec_t codec, bool stochastic);  // for schedules on packed buffers
 CallKernel sumKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic);
 CallKernel oneshotKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic, bool usual);
 CallKernel flaggedKernel(qcclDataType_t dtype);

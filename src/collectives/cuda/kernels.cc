@@ -50,6 +50,8 @@ CallKernel scheduleKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochast
   return type < 0 ? CallKernel{} : kernelsOf(codec, type).schedule[stochastic ? 1 : 0];
 }
 
+CallKernel packedKernel(qcclCodec_t codec, bool stochastic) { return kernelsOf(codec, typeIndex(qcclFloat32)).packed[stochastic ? 1 : 0]; }
+
 CallKernel sumKernel(qcclCodec_t codec, qcclDataType_t dtype, bool stochastic) {
   const int type = typeIndex(dtype);
   return type < 0 ? CallKernel{} : kernelsOf(codec, type).sum[stochastic ? 1 : 0];

@@ -135,9 +135,8 @@ void copyOnDevice(const Call& call, std::size_t bytes) {
 
 void requireDeviceCall(const Call& call, const DeviceCallOptions& options) {
   const char* name = enumName(qcclEnumColl, call.coll);
-  if (call.map != nullptr || call.inputPacked || call.outputPacked || call.quant.errorFeedback) {
-    fail(qcclInvalidArgument, name,
-         ": on GPU memory this version has no precision maps, packed buffers or error feedback; use host memory for those");
+  if (call.map != nullptr || call.quant.errorFeedback) {
+    fail(qcclInvalidArgument, name, ": on GPU memory this version has no precision maps or error feedback; use host memory for those");
   }
   if (!cuda::isOnlyNccls(call)) return;
   const std::string why = transport::whyNoNccl(options.ncclLibrary);

@@ -18,8 +18,11 @@ namespace {
 using device::StreamHandle;
 using device::cuda::DeviceGuard;
 
-// Where nothing is added, NCCL's bits are the host's.
-bool goesToNccl(const Call& call) { return isOnlyNccls(call) || call.coll == qcclCollAllGather || call.coll == qcclCollBroadcast; }
+// Where nothing is added or decoded, NCCL's bits are the host's.
+bool goesToNccl(const Call& call) {
+  if (call.coll == qcclCollAllGather) return call.inputPacked == call.outputPacked;
+  return isOnlyNccls(call) || call.coll == qcclCollBroadcast;
+}
 
 // Sends and receives as a call, for the sentence about one that does not end.
 Announcement announceExchange(std::span<const PointToPoint> operations) {
@@ -147,6 +150,10 @@ class NcclCalls final : public DeviceCalls {
       case qcclCollReduceScatter:
         return comm_.reduceScatter(call.input, call.output, call.count, call.dtype, call.op, call.stream);
       case qcclCollAllGather:
+        if (call.inputPacked) {
+          const std::size_t bytes = quant::packedBytes(call.count, call.quant.format());
+          return comm_.allGather(call.input, call.output, bytes, qcclUint8, call.stream);
+        }
         return comm_.allGather(call.input, call.output, call.count, call.dtype, call.stream);
       case qcclCollBroadcast:
         return comm_.broadcast(call.input, call.output, call.count, call.dtype, call.root, call.stream);

@@ -79,8 +79,8 @@ class NcclCarrier::Run {
   }
 
   void exchange(const Round& round, std::uint32_t tile) {
-    // What an exact call makes of its input is that input, which does not lie where an all-gather in place needs it.
-    if (round.gather && !(exact() && round.gather->ofInput)) return gather(round.gather->firstSlot, tile);
+    // Where the input travels as it is, it does not lie where an all-gather in place needs it.
+    if (round.gather && !(codec_.inputIsWire() && round.gather->ofInput)) return gather(round.gather->firstSlot, tile);
     carrier_.comm_.group([&] {
       for (const RoundMessage& message : round.messages) {
         const Chunk part = partOf(message.chunk, tile);
@@ -116,7 +116,7 @@ class NcclCarrier::Run {
   }
 
   void encode(const RoundTask& task, const Chunk& part, std::uint32_t tile) {
-    if (exact()) return;  // the slot is the input
+    if (codec_.inputIsWire()) return;  // the slot is the input
     const quant::EncodeOptions options{call_.quant.format(), stochastic(), noiseKey(task), part.firstElem, true};
     prepared_.codec->encode(inputAt(part), part.elems, options, slotAt(task.slot, part, tile), counts(), stream_);
   }
@@ -124,7 +124,7 @@ class NcclCarrier::Run {
   void decode(const RoundTask& task, const Chunk& part, std::uint32_t tile) {
     const unsigned char* from = slotAt(task.slot, part, tile);
     unsigned char* to = outputAt(part);
-    if (!exact()) {
+    if (!codec_.outputIsWire()) {
       prepared_.codec->decode(from, part.elems, call_.quant.format(), to, stream_);
     } else if (from != to) {
       device::cuda::copyAsync(to, from, codec_.wireBytes(part), stream_);
@@ -135,35 +135,45 @@ class NcclCarrier::Run {
     SumCall sum{};
     QCCL_CHECK(task.operands.size() <= kMaxOperands);
     for (const int operand : task.operands) {
-      const bool isInput = operand == kInputOperand || (exact() && prepared_.plan->inputSlots[static_cast<std::size_t>(operand)]);
-      if (isInput) sum.areValues[sum.count / 32] |= 1u << (sum.count % 32);
+      const bool isInput = operand == kInputOperand || isInputSlot(operand);
+      if (isInput && !call_.inputPacked) sum.areValues[sum.count / 32] |= 1u << (sum.count % 32);
       sum.operands[sum.count++] = isInput ? inputAt(part) : slotAt(operand, part, tile);
     }
     if (task.divide && call_.op == qcclAvg) sum.divideBy = static_cast<std::uint32_t>(carrier_.size_);
     sum.elems = part.elems;
     sum.firstElem = part.firstElem;
     if (!exact()) sum.layout = quant::cuda::layoutOf(part.elems, call_.quant.format());
-    if (task.slot >= 0) sum.message = slotAt(task.slot, part, tile);
-    if (task.slot < 0 || task.decodeToo) sum.output = outputAt(part);
+    if (task.slot >= 0) {
+      sum.message = slotAt(task.slot, part, tile);
+    } else if (call_.outputPacked) {
+      sum.message = outputAt(part);
+    }
+    if (!call_.outputPacked && (task.slot < 0 || task.decodeToo)) sum.output = outputAt(part);
     sum.noiseKey = noiseKey(task);
     sum.counts = counts();
     void* arguments[] = {&sum};
     const auto blocks = static_cast<unsigned>(quant::divideUp(part.elems, prepared_.sum.tileElems));
     QCCL_CUDA_CHECK(cudaLaunchKernel(prepared_.sum.function, dim3(blocks), dim3(kSumThreads), arguments, 0, stream_));
+    if (call_.outputPacked && task.decodeToo) decode(task, part, tile);
   }
 
   bool stochastic() const { return !exact() && call_.quant.rounding == qcclRoundStochastic; }
 
   std::uint64_t noiseKey(const RoundTask& task) const {
     if (!stochastic()) return 0;
+    // Every rank that stores the sum must store the same codes.
+    if (task.slot < 0) return quant::noiseKey(call_.quant.seed, sequence_, kEveryRank, 0);
     return quant::noiseKey(call_.quant.seed, sequence_, static_cast<std::uint64_t>(carrier_.rank_), static_cast<std::uint64_t>(task.step));
   }
 
   quant::EncodeCounts* counts() const { return reinterpret_cast<quant::EncodeCounts*>(carrier_.counts_.data()); }
 
+  // Filled from the input, and the input is there in the form that travels.
+  bool isInputSlot(int slot) const { return codec_.inputIsWire() && prepared_.plan->inputSlots[static_cast<std::size_t>(slot)]; }
+
   unsigned char* slotAt(int slot, const Chunk& part, std::uint32_t tile) const {
     // Only ever read: nothing is encoded there.
-    if (exact() && prepared_.plan->inputSlots[static_cast<std::size_t>(slot)]) return const_cast<unsigned char*>(inputAt(part));
+    if (isInputSlot(slot)) return const_cast<unsigned char*>(inputAt(part));
     return stagingAt(slot, tile);
   }
   unsigned char* stagingAt(int slot, std::uint32_t tile) const {
@@ -171,10 +181,11 @@ class NcclCarrier::Run {
   }
 
   const unsigned char* inputAt(const Chunk& part) const {
-    return static_cast<const unsigned char*>(call_.input) + (part.firstElem - execution_.inputFirstElem) * codec_.typeBytes();
+    return static_cast<const unsigned char*>(call_.input) +
+           codec_.bytesBefore(part.firstElem - execution_.inputFirstElem, call_.inputPacked);
   }
   unsigned char* outputAt(const Chunk& part) const {
-    return static_cast<unsigned char*>(call_.output) + (part.firstElem - execution_.outputFirstElem) * codec_.typeBytes();
+    return static_cast<unsigned char*>(call_.output) + codec_.bytesBefore(part.firstElem - execution_.outputFirstElem, call_.outputPacked);
   }
 
   NcclCarrier& carrier_;

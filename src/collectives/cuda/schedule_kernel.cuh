@@ -10,6 +10,7 @@
 // another.
 #pragma once
 
+#include "collectives/cuda/call_buffers.cuh"
 #include "collectives/cuda/call_frame.cuh"
 #include "collectives/cuda/wire.cuh"
 #include "quant/noise.hpp"
@@ -19,7 +20,8 @@ namespace qccl::collectives::cuda {
 using quant::cuda::kThreads;
 static_assert(kThreads == kScheduleThreads);
 
-template <typename Wire, typename T, bool kStochastic>
+// Buffers: what the caller's hold (call_buffers.cuh).
+template <typename Wire, typename T, bool kStochastic, typename Buffers>
 class BlockRun {
  public:
   __device__ __forceinline__ BlockRun(const ScheduleCall& call, unsigned char* shared)
@@ -119,8 +121,8 @@ class BlockRun {
       if (step.kind == StepKind::encodeInput) {
         if (!kFirst) __syncthreads();  // what was made before may still be read
         ownIsFirst = kFirst;
-        Wire::template encodeInput<kStochastic>(part, inputAt(chunk), at, noiseKey(s), call_.counts, ownMessage(i, kFirst));
-        countBlocks(elems);
+        if (Buffers::template encode<kStochastic>(call_, part, chunk, at, noiseKey(call_.rank, s), ownMessage(i, kFirst)))
+          countBlocks(elems);
         __syncthreads();
         continue;
       }
@@ -134,39 +136,30 @@ class BlockRun {
           case StepKind::encodeSum:
             __syncthreads();
             ownIsFirst = false;
-            Wire::template encodeSum<kStochastic>(part, sum, at, noiseKey(s), call_.counts, ownMessage(i, false));
+            Wire::template encodeSum<kStochastic>(part, sum, at, noiseKey(call_.rank, s), call_.counts, ownMessage(i, false));
             countBlocks(elems);
             __syncthreads();
             break;
           case StepKind::recv:
             if (!all(threadIdx.x != 0 || waitUntil(call_, ready(call_.rank, i, step.slot), firstTile_ + i + 1, step.peer))) return false;
             break;
-          case StepKind::loadInput: {
-            RawGroup raw[kRows];
-            part.load(inputAt(chunk), raw);
-            widen<T>(raw, sum);
+          case StepKind::loadInput:
+            Buffers::template take<false>(call_, part, chunk, sum);
             break;
-          }
-          case StepKind::addInput: {
-            RawGroup raw[kRows];
-            part.load(inputAt(chunk), raw);
-            addWidened<T>(raw, sum);
+          case StepKind::addInput:
+            Buffers::template take<true>(call_, part, chunk, sum);
             break;
-          }
           case StepKind::loadSlot:
             Wire::template take<false>(part, message, at, sum);
             break;
           case StepKind::addSlot:
             Wire::template take<true>(part, message, at, sum);
             break;
-          case StepKind::storeSum: {
-            RawGroup raw[kRows];
-            narrow<T>(sum, raw);
-            part.store(raw, outputAt(chunk));
+          case StepKind::storeSum:
+            if (Buffers::template store<kStochastic>(call_, part, chunk, sum, noiseKey(kEveryRank, 0))) countBlocks(elems);
             break;
-          }
           case StepKind::decodeSlot:
-            Wire::decode(part, message, at, outputAt(chunk));
+            Buffers::decode(call_, part, chunk, at, message);
             break;
           default:
             break;
@@ -196,19 +189,12 @@ class BlockRun {
 
   __device__ __forceinline__ std::uint32_t blockShift() const { return Wire::kExact ? 8 : call_.layout.blockShift; }
 
-  __device__ __forceinline__ std::uint64_t noiseKey(std::uint32_t step) const {
-    return kStochastic ? quant::noiseKey(call_.seed, std::uint64_t{number_} + 1, call_.rank, step) : 0;
+  __device__ __forceinline__ std::uint64_t noiseKey(std::uint32_t rank, std::uint32_t step) const {
+    return kStochastic ? quant::noiseKey(call_.seed, std::uint64_t{number_} + 1, rank, step) : 0;
   }
 
   __device__ __forceinline__ void countBlocks(std::uint32_t elems) {
     if (kCounts) encodedBlocks_ += (elems + (1u << blockShift()) - 1) >> blockShift();
-  }
-
-  __device__ __forceinline__ const unsigned char* inputAt(const Chunk& chunk) const {
-    return call_.input + (chunk.firstElem - call_.inputFirstElem) * T::kBytes;
-  }
-  __device__ __forceinline__ unsigned char* outputAt(const Chunk& chunk) const {
-    return call_.output + (chunk.firstElem - call_.outputFirstElem) * T::kBytes;
   }
 
   static constexpr bool kCounts = !Wire::kExact;
@@ -221,15 +207,15 @@ class BlockRun {
   std::uint64_t encodedBlocks_ = 0;
 };
 
-template <typename Wire, typename T, bool kStochastic>
+template <typename Wire, typename T, bool kStochastic, typename Buffers>
 __global__ void __launch_bounds__(kThreads, 2) scheduleKernel(const __grid_constant__ ScheduleCall call) {
   extern __shared__ uint4 sharedMessages[];
-  BlockRun<Wire, T, kStochastic>(call, reinterpret_cast<unsigned char*>(sharedMessages)).run();
+  BlockRun<Wire, T, kStochastic, Buffers>(call, reinterpret_cast<unsigned char*>(sharedMessages)).run();
 }
 
-template <typename Wire, typename T, bool kStochastic>
+template <typename Wire, typename T, bool kStochastic, typename Buffers = ValueBuffers<Wire, T>>
 CallKernel scheduleKernelOf() {
-  return {reinterpret_cast<const void*>(scheduleKernel<Wire, T, kStochastic>), quant::cuda::kTileElems<T>, kThreads};
+  return {reinterpret_cast<const void*>(scheduleKernel<Wire, T, kStochastic, Buffers>), quant::cuda::kTileElems<T>, kThreads};
 }
 
 }  // namespace qccl::collectives::cuda

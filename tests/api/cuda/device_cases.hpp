@@ -7,6 +7,7 @@
 
 #include "api/cuda/device_ranks.hpp"
 #include "quant/float_formats.hpp"
+#include "quant/formats.hpp"
 #include "quant/test_values.hpp"
 
 namespace qccl::test {
@@ -18,18 +19,42 @@ inline RankThreads makeRanks(int size, int ranksPerHost = 0, int timeoutMs = kDe
   });
 }
 
+inline std::vector<char> hostileValues(qcclDataType_t dtype, std::size_t count, unsigned seed) {
+  Random random(seed);
+  const auto values = asType(dtype, makeHostileValues(count, 512, random));
+  return {values->data(), values->data() + values->bytes()};
+}
+
+// A buffer of them, made on the host.
+inline std::vector<char> hostilePacked(const quant::PackedFormat& format, std::size_t count, unsigned seed) {
+  const std::vector<char> values = hostileValues(qcclFloat32, count, seed);
+  const qcclPackedFormat_t wanted = asPublic(format);
+  std::vector<char> packed(quant::packedBytes(count, format), 0x5a);
+  QCCL_EXPECT_OK(qcclQuantize(values.data(), packed.data(), count, qcclFloat32, &wanted, nullptr, nullptr));
+  return packed;
+}
+
 inline Buffers makeInputs(const Operation& operation, int ranks, unsigned seed) {
   Buffers inputs;
   for (int rank = 0; rank < ranks; ++rank) {
-    Random random(1000 * seed + static_cast<unsigned>(rank));
-    const std::size_t elems = operation.inputElems(ranks);
-    const auto values = asType(operation.dtype, makeHostileValues(elems, 512, random));
-    inputs.emplace_back(values->data(), values->data() + values->bytes());
+    const unsigned own = 1000 * seed + static_cast<unsigned>(rank);
+    if (!operation.packed) {
+      inputs.push_back(hostileValues(operation.dtype, operation.inputElems(ranks), own));
+      continue;
+    }
+    std::vector<char> all;
+    while (all.size() < operation.inputBytes(ranks)) {
+      const std::vector<char> one = hostilePacked(*operation.packed, operation.count, own + 100 * static_cast<unsigned>(all.size()));
+      all.insert(all.end(), one.begin(), one.end());
+    }
+    inputs.push_back(std::move(all));
   }
   return inputs;
 }
 
+// Of a floating type; false for integers.
 inline bool isNan(qcclDataType_t dtype, const char* p) {
+  if (dtype == qcclUint8) return false;
   if (dtype == qcclFloat32) {
     float x;
     std::memcpy(&x, p, sizeof(x));
@@ -42,23 +67,37 @@ inline bool isNan(qcclDataType_t dtype, const char* p) {
 }
 
 // Which NaN comes of two is the processor's choice.
-inline void expectSameBits(const Operation& operation, const std::vector<char>& host, const std::vector<char>& device, int rank) {
+inline void expectSameValues(qcclDataType_t dtype, const std::vector<char>& host, const std::vector<char>& device, int rank) {
   ASSERT_EQ(host.size(), device.size());
-  const std::size_t size = qcclTypeSize(operation.dtype);
+  const std::size_t size = qcclTypeSize(dtype);
   for (std::size_t i = 0; i * size < host.size(); ++i) {
     const char* h = host.data() + i * size;
     const char* d = device.data() + i * size;
-    if (std::memcmp(h, d, size) == 0 || (isNan(operation.dtype, h) && isNan(operation.dtype, d))) continue;
+    if (std::memcmp(h, d, size) == 0 || (isNan(dtype, h) && isNan(dtype, d))) continue;
     FAIL() << "rank " << rank << ", element " << i << " of " << host.size() / size << ": host "
            << hex(reinterpret_cast<const unsigned char*>(h), size) << ", device " << hex(reinterpret_cast<const unsigned char*>(d), size);
   }
 }
 
+// Every byte; but codes of codec bf16 are values, of which a NaN may be another.
+inline void expectSamePacked(const quant::PackedFormat& format, const std::vector<char>& host, const std::vector<char>& device, int rank) {
+  expectSameValues(format.codec == qcclCodecBf16 ? qcclBfloat16 : qcclUint8, host, device, rank);
+}
+
+inline void expectSameBits(const Operation& operation, const std::vector<char>& host, const std::vector<char>& device, int rank) {
+  if (operation.dtype == qcclPacked) {
+    expectSamePacked(*operation.packed, host, device, rank);
+  } else {
+    expectSameValues(operation.dtype, host, device, rank);
+  }
+}
+
 inline std::string nameOf(const Operation& operation) {
   return std::string(qcclEnumName(qcclEnumColl, operation.coll)) + " " + std::to_string(operation.count) + " " +
-         qcclEnumName(qcclEnumDataType, operation.dtype) + " " + qcclEnumName(qcclEnumRedOp, operation.op) + " codec " +
-         std::to_string(operation.quant.codec) + " algorithm " + std::to_string(operation.quant.algorithm) + " block " +
-         std::to_string(operation.quant.blockElems) + (operation.inPlace ? " in place" : "");
+         (operation.dtype == qcclPacked ? "packed" : qcclEnumName(qcclEnumDataType, operation.dtype)) + " " +
+         qcclEnumName(qcclEnumRedOp, operation.op) + " codec " + std::to_string(operation.quant.codec) + " algorithm " +
+         std::to_string(operation.quant.algorithm) + " block " + std::to_string(operation.quant.blockElems) +
+         (operation.inPlace ? " in place" : "") + (operation.packed ? ", packed in " + quant::nameOf(*operation.packed) : "");
 }
 
 // Runs all operations on new communicators of each kind and compares.

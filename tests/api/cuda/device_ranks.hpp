@@ -2,12 +2,14 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <qccl/packed.h>
 #include <qccl/qccl.h>
 
 #include <barrier>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +18,7 @@
 #include "device/cuda/devices.hpp"
 #include "device/cuda/memory.hpp"
 #include "device/cuda/stream.hpp"
+#include "quant/wire_format.hpp"
 
 namespace qccl::test {
 
@@ -40,6 +43,10 @@ class Setting {
 
 inline int deviceOf(int rank) { return rank % device::cuda::deviceCount(); }
 
+inline qcclPackedFormat_t asPublic(const quant::PackedFormat& format) {
+  return {format.codec, format.scale, static_cast<int>(format.blockElems)};
+}
+
 // One collective, with everything that makes it the same on host and device.
 struct Operation {
   qcclColl_t coll = qcclCollAllReduce;
@@ -48,15 +55,22 @@ struct Operation {
   qcclRedOp_t op = qcclSum;
   int root = 0;
   bool inPlace = false;
-  std::size_t offsetElems = 0;  // of the buffers, from an aligned address
+  std::size_t offsetElems = 0;  // of buffers of values, from an aligned address
   qcclQuantConfig_t quant = QCCL_QUANT_CONFIG_INITIALIZER;
+  std::optional<quant::PackedFormat> packed;  // of the input; of the output as well if dtype is qcclPacked
 
   std::size_t bytes(std::size_t elems) const { return elems * qcclTypeSize(dtype); }
   std::size_t inputElems(int ranks) const { return coll == qcclCollReduceScatter ? count * static_cast<std::size_t>(ranks) : count; }
   std::size_t outputElems(int ranks) const { return coll == qcclCollAllGather ? count * static_cast<std::size_t>(ranks) : count; }
 
+  std::size_t inputBytes(int ranks) const { return packed ? packedBytes(inputElems(ranks)) : bytes(inputElems(ranks)); }
+  std::size_t outputBytes(int ranks) const { return dtype == qcclPacked ? packedBytes(outputElems(ranks)) : bytes(outputElems(ranks)); }
+  // Of packed buffers of `count` values, one after another.
+  std::size_t packedBytes(std::size_t elems) const { return count == 0 ? 0 : elems / count * quant::packedBytes(count, *packed); }
+
   // The call itself, on whatever memory the pointers are.
   qcclResult_t call(const void* in, void* out, qcclComm_t comm, void* stream) const {
+    if (packed) return callPacked(in, out, comm, stream);
     switch (coll) {
       case qcclCollAllReduce:
         return qcclAllReduceEx(in, out, count, dtype, op, &quant, comm, stream);
@@ -68,6 +82,19 @@ struct Operation {
         return qcclBroadcast(in, out, count, dtype, root, comm, stream);
       default:
         return qcclReduce(in, out, count, dtype, op, root, comm, stream);
+    }
+  }
+
+ private:
+  qcclResult_t callPacked(const void* in, void* out, qcclComm_t comm, void* stream) const {
+    const qcclPackedFormat_t format = asPublic(*packed);
+    switch (coll) {
+      case qcclCollAllReduce:
+        return qcclAllReduceQuantized(in, out, count, dtype, op, &format, &quant, comm, stream);
+      case qcclCollReduceScatter:
+        return qcclReduceScatterQuantized(in, out, count, dtype, op, &format, &quant, comm, stream);
+      default:
+        return qcclAllGatherQuantized(in, out, count, dtype, &format, comm, stream);
     }
   }
 };
@@ -113,7 +140,7 @@ class DeviceMemory {
 
 // Runs the operation on one rank's thread and returns its output.
 inline std::vector<char> runOnHost(const Operation& operation, int ranks, std::vector<char> input, qcclComm_t comm) {
-  std::vector<char> output(operation.bytes(operation.outputElems(ranks)), 0x5a);
+  std::vector<char> output(operation.outputBytes(ranks), 0x5a);
   char* const out = operation.inPlace ? input.data() : output.data();
   QCCL_EXPECT_OK(operation.call(input.data(), out, comm, nullptr));
   return operation.inPlace ? input : output;
@@ -122,8 +149,8 @@ inline std::vector<char> runOnHost(const Operation& operation, int ranks, std::v
 // A rank's buffers of an operation.
 struct DeviceBuffers {
   DeviceBuffers(const Operation& operation, int ranks, const std::vector<char>& input)
-      : in(input.size(), operation.bytes(operation.offsetElems)),
-        out(operation.bytes(operation.outputElems(ranks)), operation.bytes(operation.offsetElems)) {}
+      : in(input.size(), operation.packed ? 0 : operation.bytes(operation.offsetElems)),
+        out(operation.outputBytes(ranks), operation.bytes(operation.offsetElems)) {}
   DeviceMemory in, out;
 };
 
