@@ -9,13 +9,14 @@ const char* builtInTuningText() {
 # collective  memory path         ranks ranksPerHost dtype    asked     upToBytes codec algorithm requested
 
 # Two GPUs that reach one another: values whose words carry their flag, then codes; for what stays exact, NCCL.
-allreduce     cuda   peer         2     any          any      quantized 524288    none  oneshot   oneshot
+allreduce     cuda   peer         2     any          float32  quantized 262144    none  oneshot   oneshot
+allreduce     cuda   peer         2     any          bfloat16 quantized 524288    none  oneshot   oneshot
+allreduce     cuda   peer         2     any          float16  quantized 524288    none  oneshot   oneshot
 allreduce     cuda   peer         2     any          any      none      1048576   none  oneshot   -
 allreduce     cuda   peer         2     any          any      none      max       none  nccl      -
 
 # GPUs that do not: NCCL carries the codes, and small messages are its own.
-allreduce     cuda   nccl         2     any          float32  quantized 131072    none  nccl      oneshot
-allreduce     cuda   nccl         2     any          any      quantized 524288    none  nccl      oneshot
+allreduce     cuda   nccl         2     any          any      quantized 131072    none  nccl      oneshot
 allreduce     cuda   nccl         any   any          any      none      max       none  nccl      -
 
 # Between two ranks oneshot sends no more than the others and quantizes once.

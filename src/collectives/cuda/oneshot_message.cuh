@@ -1,7 +1,7 @@
 // A message of oneshot_kernel.cuh: the codes of a tile, in the order of the lanes' registers, and a scale a block.
 //
-// No code of a byte is 0x80: integers end at -127, and the other formats keep no sign of a zero. So a byte that is not 0x80 (kAbsent) says by
-// itself that it has arrived: a reader waits until no byte of a message is, and writes 0x80 over all of them when it has them.
+// No code of a byte is 0x80: integers end at -127, and the other formats keep no sign of a zero. So a byte that is not 0x80 (kAbsent) says
+// by itself that it has arrived: a reader waits until no byte of a message is, and writes 0x80 over all of them when it has them.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +49,9 @@ struct Slot {
   static_assert(kParts * 16 == kLaneElems && 32 * kLaneElems + 128 <= kOneshotSlotBytes);
   unsigned char* bytes;
 
-  __device__ __forceinline__ uint4* codes(std::uint32_t part) const { return reinterpret_cast<uint4*>(bytes) + part * 32 + threadIdx.x % 32; }
+  __device__ __forceinline__ uint4* codes(std::uint32_t part) const {
+    return reinterpret_cast<uint4*>(bytes) + part * 32 + threadIdx.x % 32;
+  }
   __device__ __forceinline__ std::uint32_t* scale(std::uint32_t team) const {
     return reinterpret_cast<std::uint32_t*>(bytes + 32 * kLaneElems) + team;
   }
@@ -67,7 +69,8 @@ struct Slot {
 #pragma unroll
     for (std::uint32_t part = 0; part < kParts; ++part) {
       const uint4 words = loadRelaxed(codes(part));
-      lane.words[4 * part] = words.x, lane.words[4 * part + 1] = words.y, lane.words[4 * part + 2] = words.z, lane.words[4 * part + 3] = words.w;
+      lane.words[4 * part] = words.x, lane.words[4 * part + 1] = words.y, lane.words[4 * part + 2] = words.z,
+                     lane.words[4 * part + 3] = words.w;
     }
     lane.scale = loadRelaxed(scale(team));
     return lane;
