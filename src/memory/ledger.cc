@@ -35,7 +35,7 @@ void Ledger::setFormat(std::string_view nameOrKind, const TensorFormat& format) 
 }
 
 std::ptrdiff_t Ledger::indexOf(std::string_view name) const {
-  const auto found = indices_.find(std::string(name));
+  const auto found = indices_.find(name);
   return found == indices_.end() ? -1 : static_cast<std::ptrdiff_t>(found->second);
 }
 

@@ -5,9 +5,9 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "memory/name_map.hpp"
 #include "memory/saved_tensor.hpp"
 
 namespace qccl::memory {
@@ -54,7 +54,7 @@ class Ledger {
 
  private:
   std::vector<LedgerEntry> entries_;
-  std::unordered_map<std::string, std::size_t> indices_;
+  NameMap<std::size_t> indices_;
 };
 
 }  // namespace qccl::memory
