@@ -11,8 +11,8 @@
  *    stream; in host memory it must be NULL). What a pool hands out may be written at once by work on that stream: where other streams used
  *    the memory before, the pool has made this one wait for them, by an event. Streams must live until the pool is destroyed. No call waits
  *    on the host, but for the making and the destroying of pools, and growth of a pool without plan.
- *  - Misuse (the wrong order, restoring or freeing twice, reading after restoring, more than was planned) is qcclInvalidUsage; a stream that
- *    cannot be the memory's and a plan that does not fit are qcclInvalidArgument. The sentence names pool, tensor and micro-batch, and
+ *  - Misuse (the wrong order, restoring or freeing twice, reading after restoring, more than was planned) is qcclInvalidUsage; a stream
+ * that cannot be the memory's and a plan that does not fit are qcclInvalidArgument. The sentence names pool, tensor and micro-batch, and
  *    nothing has changed.
  */
 #ifndef QCCL_MEMORY_H_
@@ -62,8 +62,12 @@ typedef struct {
   qcclPackedFormat_t rest;      /* of all else but the statistics; any codec but none */
 } qcclLlamaShape_t;
 
-#define QCCL_LLAMA_SHAPE_INITIALIZER \
-  { sizeof(qcclLlamaShape_t), 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, {qcclCodecBf16, qcclScaleFloat32, 256}, {qcclCodecBf16, qcclScaleFloat32, 256} }
+#define QCCL_LLAMA_SHAPE_INITIALIZER                                                                     \
+  {                                                                                                      \
+    sizeof(qcclLlamaShape_t), 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, {qcclCodecBf16, qcclScaleFloat32, 256}, { \
+      qcclCodecBf16, qcclScaleFloat32, 256                                                               \
+    }                                                                                                    \
+  }
 
 typedef struct {
   size_t tensors;
@@ -136,8 +140,8 @@ typedef struct {
  * nothing and refuses no size. Either may be NULL. Text valid until this thread next asks for a report. */
 QCCL_API qcclResult_t qcclPoolExplain(const qcclPoolConfig_t* config, uint64_t* totalBytes, qcclReport_t kind, const char** text);
 
-/* Makes a pool and takes its memory (with a ledger: all of it). A plan above limitBytes, or above what is free on the GPU, is refused before
- * anything is allocated, with the shortfall in bytes and the cheapest change that would fit. */
+/* Makes a pool and takes its memory (with a ledger: all of it). A plan above limitBytes, or above what is free on the GPU, is refused
+ * before anything is allocated, with the shortfall in bytes and the cheapest change that would fit. */
 QCCL_API qcclResult_t qcclPoolCreate(qcclPool_t* pool, const qcclPoolConfig_t* config);
 
 /* *place = where the codes and scales of a tensor of this micro-batch go; the work that writes them is given to `stream` before the next
@@ -157,8 +161,8 @@ QCCL_API qcclResult_t qcclPoolPeek(qcclPool_t pool, uint64_t microBatch, const c
 /* Gives up all that a micro-batch has saved, after a step that failed. One that has saved nothing is no error. */
 QCCL_API qcclResult_t qcclPoolDiscard(qcclPool_t pool, uint64_t microBatch);
 
-/* Other memory. With a plan it is one half of the dequantize scratch, so at most two of scratchBytes at a time. Free when all work on it has
- * been given to `stream`, or to the stream of its allocation. */
+/* Other memory. With a plan it is one half of the dequantize scratch, so at most two of scratchBytes at a time. Free when all work on it
+ * has been given to `stream`, or to the stream of its allocation. */
 QCCL_API qcclResult_t qcclPoolAllocate(qcclPool_t pool, const char* name, size_t bytes, qcclStream_t stream, void** memory);
 QCCL_API qcclResult_t qcclPoolFree(qcclPool_t pool, void* memory, qcclStream_t stream);
 

@@ -27,8 +27,8 @@ memory::TensorFormat readLlamaFormat(const char* field, const qcclPackedFormat_t
 }
 
 memory::Ledger readLlama(const qcclLlamaShape_t* from) {
-  const auto shape = readSized<qcclLlamaShape_t>("qcclLedgerAddLlama", "shape", from, QCCL_LLAMA_SHAPE_INITIALIZER,
-                                                 "QCCL_LLAMA_SHAPE_INITIALIZER");
+  const auto shape =
+      readSized<qcclLlamaShape_t>("qcclLedgerAddLlama", "shape", from, QCCL_LLAMA_SHAPE_INITIALIZER, "QCCL_LLAMA_SHAPE_INITIALIZER");
   const memory::LlamaShape llama = {shape.layers,  shape.firstLayer, shape.hidden,    shape.ffn,           shape.heads,
                                     shape.kvHeads, shape.headDim,    shape.head != 0, shape.recompute != 0};
   return memory::llamaLedger(llama, shape.batch, shape.seqLen,
