@@ -5,6 +5,7 @@
 #include "api/group.hpp"
 #include "api/guard.hpp"
 #include "api/handles.hpp"
+#include "api/sized_struct.hpp"
 #include "collectives/tuning_agreement.hpp"
 #include "core/log.hpp"
 #include "transport/bootstrap.hpp"
@@ -64,14 +65,6 @@ void initAll(qcclComm_t* comms, int nranks, const int* devices, const qcclConfig
     for (std::size_t rank = 0; rank < made.size(); ++rank) made[rank] = makeCommunicator(std::move(memberships[rank]), config.options);
   }
   std::copy(made.begin(), made.end(), comms);
-}
-
-// As far as the caller's struct reaches.
-void copyStats(const char* function, qcclStats_t from, qcclStats_t* to) {
-  requireNonNull(to, function, "stats");
-  if (to->size < sizeof(to->size) || to->size > 4096) fail(qcclInvalidArgument, function, ": set stats->size = sizeof(qcclStats_t) first");
-  from.size = std::min(to->size, sizeof(from));
-  std::memcpy(to, &from, from.size);
 }
 
 }  // namespace
@@ -139,11 +132,11 @@ qcclResult_t qcclCommGetAsyncError(qcclComm_t comm, qcclResult_t* result) {
 }
 
 qcclResult_t qcclCommGetStats(qcclComm_t comm, qcclStats_t* stats) {
-  return guard([&] { copyStats("qcclCommGetStats", lookUp(comm)->totalStatistics(), stats); });
+  return guard([&] { writeSized("qcclCommGetStats", "stats", "qcclStats_t", stats, lookUp(comm)->totalStatistics()); });
 }
 
 qcclResult_t qcclCommGetLastCallStats(qcclComm_t comm, qcclStats_t* stats) {
-  return guard([&] { copyStats("qcclCommGetLastCallStats", lookUp(comm)->lastCallStatistics(), stats); });
+  return guard([&] { writeSized("qcclCommGetLastCallStats", "stats", "qcclStats_t", stats, lookUp(comm)->lastCallStatistics()); });
 }
 
 qcclResult_t qcclCommResetFeedback(qcclComm_t comm) {

@@ -1,5 +1,4 @@
-// qcclComm_t values. A handle is a number that is never used twice, not a pointer to be followed: a stale or wild handle is an error with a
-// sentence and never a crash.
+// qcclComm_t values (handle_registry.hpp).
 #pragma once
 
 #include <memory>

@@ -1,5 +1,6 @@
 /* A program in plain C11: the public headers are C, and the library links and answers. */
 #include <qccl/launch.h>
+#include <qccl/memory.h>
 #include <qccl/qccl.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +34,19 @@ int main(void) {
   expect(qcclAllReduce(in, out, 3, qcclFloat32, qcclSum, comm, NULL) == qcclSuccess, "an all-reduce over one rank");
   expect(memcmp(in, out, sizeof in) == 0, "gives its input");
   expect(qcclCommDestroy(comm) == qcclSuccess, "a communicator can be destroyed");
+
+  /* What a smallest training step does with saved activations. */
+  const qcclSavedTensor_t tensor = {"layers.0.gate", 1000, {qcclCodecInt4, qcclScaleFloat32, 256}, qcclFloat32};
+  qcclLedger_t ledger = NULL;
+  expect(qcclLedgerCreate(&ledger) == qcclSuccess && qcclLedgerAdd(ledger, &tensor) == qcclSuccess, "a ledger takes a tensor");
+  qcclPoolConfig_t poolConfig = QCCL_POOL_CONFIG_INITIALIZER;
+  poolConfig.ledger = ledger;
+  qcclPool_t pool = NULL;
+  qcclPlace_t place;
+  expect(qcclPoolCreate(&pool, &poolConfig) == qcclSuccess, "a pool is made from it");
+  expect(qcclPoolSave(pool, 0, &tensor, NULL, &place) == qcclSuccess && place.scales != NULL, "the tensor has its place");
+  expect(qcclPoolRestore(pool, 0, tensor.name, NULL, &place) == qcclSuccess && place.codeBytes == 512, "and is restored");
+  expect(qcclPoolDestroy(pool) == qcclSuccess && qcclLedgerDestroy(ledger) == qcclSuccess, "pool and ledger can be destroyed");
 
   qcclLaunchInfo_t launch;
   expect(qcclLaunchGetInfo(&launch) == qcclSuccess && launch.rank >= 0 && launch.rank < launch.size, "the launch is known");

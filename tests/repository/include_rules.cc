@@ -37,7 +37,7 @@ constexpr std::array kOutsiders = {"bench", "trainer", "plugins"};
 
 // Benchmarks of one layer, which have no public interface to go through: like that layer's tests they see it and what it may see.
 const std::map<string, string>& layerBenchmarks() {
-  static const std::map<string, string> table = {{"bench/codec/", "quant"}};
+  static const std::map<string, string> table = {{"bench/codec/", "quant"}, {"bench/memory/", "memory"}};
   return table;
 }
 
@@ -53,7 +53,7 @@ const std::vector<Foreign>& foreignTable() {
       {"hwloc.*", {"src/transport/"}},
       {"(cuda|cublas|cudnn|nvrtc|nvml|cooperative_groups).*|nccl.*",
        {"src/device/cuda/", "src/quant/cuda/", "src/transport/cuda_ipc/", "src/transport/nccl/", "src/memory/cuda/",
-        "src/collectives/cuda/", "plugins/", "trainer/cuda/", "bench/perf/cuda/"}},
+        "src/collectives/cuda/", "plugins/", "trainer/cuda/", "bench/perf/cuda/", "bench/memory/cuda/"}},
       {"(CLI|nlohmann|fmt|spdlog)/.*", {"bench/", "trainer/", "plugins/"}},
       {"(gtest|gmock)/.*", {}},
       {"benchmark/.*", {"bench/"}},

@@ -1,6 +1,7 @@
 #include "device/cuda/stream.hpp"
 
 #include "device/cuda/check.cuh"
+#include "device/cuda/device_guard.hpp"
 
 namespace qccl::device::cuda {
 
@@ -21,6 +22,19 @@ double Event::secondsSince(const Event& start) const {
   QCCL_CUDA_CHECK(cudaEventSynchronize(event_));
   QCCL_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start.event_, event_));
   return static_cast<double>(milliseconds) * 1e-3;
+}
+
+StreamFence::StreamFence(int device) {
+  const DeviceGuard guard(device);
+  QCCL_CUDA_CHECK(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming));
+}
+
+StreamFence::~StreamFence() { (void)cudaEventDestroy(event_); }
+
+// A wait is for what was recorded when it was made, so that one event serves all pairs of streams.
+void StreamFence::order(StreamHandle earlier, StreamHandle later) {
+  QCCL_CUDA_CHECK(cudaEventRecord(event_, earlier));
+  QCCL_CUDA_CHECK(cudaStreamWaitEvent(later, event_, 0));
 }
 
 }  // namespace qccl::device::cuda

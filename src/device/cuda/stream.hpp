@@ -39,4 +39,20 @@ class Event {
   CUevent_st* event_ = nullptr;
 };
 
+// Puts streams of one device in an order.
+class StreamFence {
+ public:
+  explicit StreamFence(int device);
+  ~StreamFence();
+  StreamFence(const StreamFence&) = delete;
+  StreamFence& operator=(const StreamFence&) = delete;
+
+  // Work given to `later` from now on begins after all work given to `earlier` so far. Returns at once. The fence's device must be
+  // current.
+  void order(StreamHandle earlier, StreamHandle later);
+
+ private:
+  CUevent_st* event_ = nullptr;
+};
+
 }  // namespace qccl::device::cuda
