@@ -2,8 +2,7 @@
 #include <cerrno>
 #include <optional>
 
-#include "api/guard.hpp"
-#include "api/memory_handles.hpp"
+#include "api/pool_guard.hpp"
 #include "api/saved_tensor.hpp"
 #include "api/sized_struct.hpp"
 #include "memory/best_fit_pool.hpp"
@@ -15,17 +14,6 @@ namespace qccl::api {
 namespace {
 
 using memory::Pool;
-
-// Runs `body` on the pool that a handle names, while no other thread does.
-template <typename Body>
-qcclResult_t withPool(qcclPool_t handle, Body body) {
-  return guard([&] {
-    const auto instance = lookUp(handle);
-    const std::lock_guard lock(instance->mutex);
-    if (instance->pool == nullptr) fail(qcclInvalidArgument, "the pool was destroyed by another thread");
-    body(*instance);
-  });
-}
 
 qcclPoolConfig_t readConfig(const char* function, const qcclPoolConfig_t* config) {
   const qcclPoolConfig_t checked =
@@ -50,7 +38,8 @@ std::shared_ptr<PoolInstance> makePool(const qcclPoolConfig_t& config) {
   auto instance = std::make_shared<PoolInstance>();
   std::optional<memory::PoolPlan> plan;
   if (config.ledger != nullptr) plan = readPlan(config);
-  instance->space = config.memory == qcclMemoryCuda ? memory::cudaMemory(config.device) : memory::hostMemory();
+  instance->onDevice = config.memory == qcclMemoryCuda;
+  instance->space = instance->onDevice ? memory::cudaMemory(config.device) : memory::hostMemory();
   if (config.tracePath != nullptr) {
     instance->trace.open(config.tracePath);
     if (!instance->trace) failErrno(strCat("qcclPoolCreate: cannot write the trace of pool ", name, " to ", config.tracePath), errno);
@@ -72,8 +61,6 @@ std::shared_ptr<PoolInstance> makePool(const qcclPoolConfig_t& config) {
   instance->pool = std::move(pool);
   return instance;
 }
-
-memory::StreamHandle streamOf(qcclStream_t stream) { return static_cast<memory::StreamHandle>(stream); }
 
 qcclPlace_t placeOf(const memory::Place& place) { return {place.codes, place.scales, place.bytes.codes, place.bytes.scales}; }
 

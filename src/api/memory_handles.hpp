@@ -21,6 +21,7 @@ struct LedgerInstance {
 // One thread at a time. What stands below is destroyed after what stands above it.
 struct PoolInstance {
   std::mutex mutex;
+  bool onDevice = false;  // the memory is a GPU's
   std::unique_ptr<memory::MemorySpace> space;
   std::ofstream trace;
   std::unique_ptr<memory::Pool> pool;               // with everything that stands around it

@@ -1,0 +1,50 @@
+/* qccl: saved activations. What the forward pass leaves for the backward pass is kept in a pool (memory.h) in few bits; the forward pass
+ * itself stays exact. Which tensor gets how many bits is a plan: given, or solved for under a budget.
+ *
+ * The rules of qccl.h and memory.h hold. In this version values and pool are in host memory; GPU memory is refused with a sentence.
+ */
+#ifndef QCCL_ACTIVATIONS_H_
+#define QCCL_ACTIVATIONS_H_
+
+#include <qccl/memory.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Quantizes `values`, tensor->elems of dtype (float32, bfloat16, float16; with codec none tensor->dtype), to nearest in the tensor's format
+ * into its place in the pool: qcclPoolSave() and writing there. The tensor's name and microBatch are the handle. Codes and scales are those
+ * that qcclQuantize makes. On an error of qcclPoolSave's nothing has changed. */
+QCCL_API qcclResult_t qcclActivationSave(qcclPool_t pool, uint64_t microBatch, const qcclSavedTensor_t* tensor, const void* values,
+                                         qcclDataType_t dtype, qcclStream_t stream);
+
+/* values = what was saved last, decoded and rounded once to dtype: qcclPoolRestore() and reading there. `tensor` as it was saved. */
+QCCL_API qcclResult_t qcclActivationRestore(qcclPool_t pool, uint64_t microBatch, const qcclSavedTensor_t* tensor, void* values,
+                                            qcclDataType_t dtype, qcclStream_t stream);
+
+/* ----------------------------------------------------------------------------------------------------
+ * Which tensor gets how many bits
+ * ------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+  int bits;
+  uint64_t bytes; /* that the tensor then takes */
+  double error;   /* that it then adds; finite, not negative; errors of tensors add up */
+} qcclBitChoice_t;
+
+typedef struct {
+  const char* name; /* for sentences */
+  const qcclBitChoice_t* choices;
+  size_t numChoices; /* 1 or more, in any order */
+} qcclBitItem_t;
+
+/* choice[i] = the index of tensor i's choice in the allocation of least total error that takes at most budgetBytes, exactly (of several,
+ * one of fewest bytes). *totalBytes and *totalError (NULL allowed) are its sums. A budget that not even the smallest choices fit into is
+ * qcclInvalidArgument with what is missing. A thousand tensors of five choices take milliseconds. */
+QCCL_API qcclResult_t qcclAllocateBits(const qcclBitItem_t* items, size_t numItems, uint64_t budgetBytes, size_t* choice,
+                                       uint64_t* totalBytes, double* totalError);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* QCCL_ACTIVATIONS_H_ */
