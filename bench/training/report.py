@@ -27,17 +27,17 @@ def summarize(records):
         gaps = [(run["val_loss"] / exact[run["seed"]] - 1) * 100 for run in runs]
         rows.append({"name": name, "runs": len(runs), "loss": statistics.mean(run["val_loss"] for run in runs),
                      "loss_spread": spread([run["val_loss"] for run in runs]), "gap": statistics.mean(gaps), "gap_spread": spread(gaps),
-                     "wire": runs[0]["wire_bytes_per_step"], "memory": runs[0]["gradient_bytes"]})
+                     "wire": runs[0]["wire_bytes_per_step"], "memory": runs[0]["gradient_bytes"], "saved": runs[0].get("saved_bytes", 0)})
     return rows
 
 
-def plot(rows, path):
+def plot(rows, path, what):
     shown = [row for row in rows if row["name"] != EXACT]
     labels = ", ".join(f'"{row["name"]}" {len(shown) - 1 - i}' for i, row in enumerate(shown))
     points = "\n".join(f"{row['gap']} {len(shown) - 1 - i} {row['gap_spread'] if row['runs'] > 1 else 0}" for i, row in enumerate(shown))
     script = f"""set terminal pngcairo size 1100,{160 + 30 * len(shown)} font "sans,11"
 set output "{path}"
-set title "Validation loss against exact FP32 gradients (mean and standard deviation over seeds)"
+set title "Validation loss against exact FP32 {what} (mean and standard deviation over seeds)"
 set xlabel "gap in %"
 set yrange [-0.7:{len(shown) - 0.3}]
 set ytics ({labels})
@@ -67,12 +67,15 @@ def main():
     if exact is None:
         raise SystemExit(f"bench/training/study: {options.results} holds no exact run to compare with")
     print(f"{records[-1]['parameters']} parameters, {records[-1]['tokens']} tokens, 2 ranks, 4 micro-batches a step; ± is the standard deviation over seeds\n")
-    print("| gradients | runs | validation loss | gap to exact, % | bytes sent a step, of exact |")
+    activations = any(row["saved"] > 0 for row in rows)
+    print(f"| {'activations' if activations else 'gradients'} | runs | validation loss | gap to exact, % | "
+          f"{'kept for backward, KB' if activations else 'bytes sent a step, of exact'} |")
     print("|---|---|---|---|---|")
     for row in rows:
         gap = "" if row is exact else f"{row['gap']:+.3f}{plus_minus(row['gap_spread'], 3)}"
-        print(f"| {row['name']} | {row['runs']} | {row['loss']:.4f}{plus_minus(row['loss_spread'], 4)} | {gap} | {row['wire'] / exact['wire']:.3f} |")
-    plot(rows, options.plot)
+        last = (f"{row['saved'] / 1000:.0f}" if row["saved"] > 0 else "") if activations else f"{row['wire'] / exact['wire']:.3f}"
+        print(f"| {row['name']} | {row['runs']} | {row['loss']:.4f}{plus_minus(row['loss_spread'], 4)} | {gap} | {last} |")
+    plot(rows, options.plot, "activations" if activations else "gradients")
     print(f"\nwrote {options.plot}")
 
 

@@ -17,13 +17,13 @@ def key(record):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("train", "data", "scratch", "results"):
+    for name in ("train", "settings", "data", "scratch", "results"):
         parser.add_argument(f"--{name}", type=pathlib.Path, required=True)
     for name in ("steps", "seeds"):
         parser.add_argument(f"--{name}", type=int, required=True)
     options = parser.parse_args()
 
-    settings = json.loads(pathlib.Path(__file__).with_name("settings.json").read_text(encoding="utf-8"))
+    settings = json.loads(options.settings.read_text(encoding="utf-8"))
     manifest = json.loads((options.data / "manifest.json").read_text(encoding="utf-8"))
     data = f"{manifest['train']['crc32']}-{manifest['val']['crc32']}"
     done = set()
@@ -48,7 +48,7 @@ def main():
             config, result = log[0], log[-1]
             record |= {"tokens": config["step_tokens"] * options.steps, "parameters": config["model"]["parameters"],
                        "val_loss": result["val_loss"], "wire_bytes_per_step": result["wire_bytes_per_step"],
-                       "gradient_bytes": result["gradient_bytes"], "seconds": round(time.monotonic() - start, 1)}
+                       "gradient_bytes": result["gradient_bytes"], "saved_bytes": result["saved_bytes"], "seconds": round(time.monotonic() - start, 1)}
             with options.results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
             print(f"seed {seed}  {setting['name']:<34} validation loss {result['val_loss']:.4f}  {record['seconds']:.0f} s", flush=True)

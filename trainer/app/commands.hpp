@@ -14,6 +14,7 @@ Command addPrepareCommand(CLI::App& app);
 Command addTrainCommand(CLI::App& app);
 Command addEvalCommand(CLI::App& app);
 Command addGenerateCommand(CLI::App& app);
+Command addActivationsCommand(CLI::App& app);
 Command addPlotCommand(CLI::App& app);
 
 }  // namespace qccl::train

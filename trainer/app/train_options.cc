@@ -76,6 +76,22 @@ void addTrainFlags(CLI::App& app, TrainOptions& o) {
       ->group(optimizer);
   app.add_option("--seed", o.seed, "Of the initial weights and the order of the data")->capture_default_str()->group(optimizer);
 
+  const auto activations = "Saved activations";
+  app.add_option(
+         "--activations", o.activations,
+         "How what backward needs is kept: exact (FP32, where it is), bf16, agoq (attention bf16, the rest 4 bits), mixed (attention 8 "
+         "bits, the rest 4), int4, int5, int6, int8, bits by kind such as q=8,k=8,rest=4, or auto: the plan of least error within "
+         "--act-budget, measured on this model and data")
+      ->capture_default_str()
+      ->group(activations);
+  app.add_option("--act-budget", o.actBudgetBytes, "Plan auto: bytes for codes and scales of a micro-batch (6GiB)")
+      ->transform(CLI::AsSizeValue(false))
+      ->group(activations);
+  app.add_option("--act-block", o.actBlock, "Values that share a scale: a power of two from 32 to 4096")
+      ->capture_default_str()
+      ->group(activations);
+  app.add_option("--act-scale", o.actScale, "Scales: float32, bfloat16 or e8m0")->capture_default_str()->group(activations);
+
   const auto ranks = "Ranks and communication";
   app.add_option("--ranks", o.ranks,
                  "Start so many ranks on this machine (default: the ranks that mpirun, srun or torchrun started, else 1)")
@@ -156,6 +172,13 @@ void checkTrainOptions(const TrainOptions& o) {
   }
   if (o.block < 32 || o.block > 4096 || (o.block & (o.block - 1)) != 0)
     failTrain("--block ", o.block, " is not a power of two from 32 to 4096");
+  activationPlanOf(o);
+  if (o.activations == "auto" && o.actBudgetBytes == 0) failTrain("--activations auto needs --act-budget: how many bytes may be kept");
+  if (o.activations != "auto" && o.actBudgetBytes > 0) failTrain("--act-budget is for --activations auto, not ", o.activations);
+}
+
+ActivationPlan activationPlanOf(const TrainOptions& o) {
+  return parseActivationPlan(o.activations == "auto" ? "exact" : o.activations, o.actBlock, o.actScale);
 }
 
 CommMode commModeOf(const TrainOptions& o, int worldSize) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "activations/activation_plan.hpp"
 #include "model/config.hpp"
 #include "parallel/gradient_reducer.hpp"
 
@@ -49,6 +50,12 @@ struct TrainOptions {
   double clip = 1.0;
   std::uint64_t seed = 0;
 
+  // What is kept between forward and backward.
+  std::string activations = "exact";
+  std::uint64_t actBudgetBytes = 0;  // of plan auto
+  int actBlock = 128;
+  std::string actScale = "bfloat16";
+
   // Ranks.
   int ranks = 0;     // 0: as many as the launcher started, else 1
   std::string comm;  // empty: none with one rank; with several the codec of the gradient store, exact if that is FP32
@@ -76,6 +83,9 @@ void addTrainFlags(CLI::App& app, TrainOptions& options);
 
 // Throws TrainError for values that do not fit together.
 void checkTrainOptions(const TrainOptions& options);
+
+// How saved activations are kept, from the flags; with auto, exactly until the plan is solved for. Throws TrainError.
+ActivationPlan activationPlanOf(const TrainOptions& options);
 
 // How gradients travel and are kept, from the flags. Throw TrainError.
 CommMode commModeOf(const TrainOptions& options, int worldSize);

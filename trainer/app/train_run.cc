@@ -216,7 +216,9 @@ TrainOutcome TrainRun::run() {
                   {"tokens_per_s", tokensPerSecond},
                   {"wire_bytes_per_step", outcome.wireBytesPerStep},
                   {"wait_share", outcome.waitShare},
-                  {"gradient_bytes", store_->peakBytes()}});
+                  {"gradient_bytes", store_->peakBytes()},
+                  {"activation_bytes", model_->activationBytes()},
+                  {"saved_bytes", keeper_ == nullptr ? 0 : keeper_->bytes()}});
     std::printf("%s  step %lld of %lld after %s | %s tok/s | wire %.3f MB a step | wait %.1f %% | gradients %.3f MB\n",
                 outcome.interrupted ? "interrupted" : "done      ", static_cast<long long>(step_),
                 static_cast<long long>(schedule_.totalSteps), formatSeconds(stepSeconds_).c_str(), formatCount(tokensPerSecond).c_str(),

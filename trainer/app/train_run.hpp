@@ -3,8 +3,11 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "activations/pooled_activations.hpp"
+#include "activations/sensitivity.hpp"
 #include "app/checkpoints.hpp"
 #include "app/evaluation.hpp"
 #include "app/gradient_capture.hpp"
@@ -47,6 +50,7 @@ class TrainRun {
   void openData();
   void makeModel();
   void agreeOnOptions();
+  void planActivations();
   void prepareRunFolder();
   void shareStart();
   void loadOrInitialize();
@@ -74,6 +78,8 @@ class TrainRun {
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<TokenFile> trainFile_;
   std::unique_ptr<TokenFile> valFile_;
+  std::unique_ptr<PooledActivations> keeper_;  // with --activations other than exact
+  std::optional<SolvedPlan> solvedPlan_;       // with --activations auto
   std::unique_ptr<Llama> model_;
   std::unique_ptr<AdamW> optimizer_;
   LoaderState startState_;  // of the loader, once restored

@@ -1,4 +1,5 @@
 // How a run begins: data, model, agreement among the ranks, the run's folder, and the weights that it starts from.
+#include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
@@ -53,6 +54,7 @@ TrainRun::TrainRun(const TrainOptions& options, Group& group, int threads)
     loadOrInitialize();
   });
   shareStart();
+  if (options_.activations == "auto") together([this] { planActivations(); });
 }
 
 void TrainRun::openData() {
@@ -85,7 +87,11 @@ void TrainRun::makeModel() {
   if (options_.seq > config.maxSeq) failTrain("--seq ", options_.seq, " is longer than the model's ", config.maxSeq, " positions");
   config.bosToken = config.eosToken = tokenizer_->endOfText();
   config.validate();
-  model_ = std::make_unique<Llama>(config, *ops_);
+  const ActivationPlan plan = activationPlanOf(options_);
+  if (!plan.isExact() || options_.activations == "auto") keeper_ = std::make_unique<PooledActivations>(plan);
+  LlamaOptions modelOptions;
+  modelOptions.keeper = keeper_.get();
+  model_ = std::make_unique<Llama>(config, *ops_, modelOptions);
   optimizer_ = std::make_unique<AdamW>(model_->parameters(), AdamWOptions{options_.beta1, options_.beta2, 1e-8, options_.weightDecay});
   schedule_.peak = options_.lr;
   schedule_.finalFraction = options_.minLr / options_.lr;
@@ -95,6 +101,22 @@ void TrainRun::makeModel() {
   store_ = std::make_unique<GradientStore>(model_->parameters(), storeOptionsOf(options_, group_.rank()));
   reducer_ = std::make_unique<GradientReducer>(group_, *store_, reducerOptionsOf(options_, group_.size()));
   capture_ = std::make_unique<GradientCapture>(options_.saveGradients, options_.out + "/gradients", model_->parameters());
+}
+
+// On every rank, with the same weights and the same batch, and so with the same plan.
+void TrainRun::planActivations() {
+  Batch batch;
+  const std::size_t rows =
+      readWindows(*trainFile_, static_cast<std::size_t>(options_.seq), 0, static_cast<std::size_t>(options_.batch), batch);
+  const TokenBatch tokens{{batch.inputs.begin(), batch.inputs.end()},
+                          {batch.targets.begin(), batch.targets.end()},
+                          static_cast<std::int64_t>(rows),
+                          options_.seq};
+  const ActivationPlan like = activationPlanOf(options_);
+  GradientProbe probe(model_->parameters(), model_->config(), *ops_, tokens);
+  solvedPlan_ = solvePlan(measureSensitivities(probe, model_->config(), options_.batch * options_.seq, like), model_->config(),
+                          options_.actBudgetBytes, like);
+  keeper_->setPlan(solvedPlan_->plan);
 }
 
 // Ranks that were started with different flags or data would train nonsense, or wait for one another.
@@ -107,7 +129,7 @@ void TrainRun::agreeOnOptions() {
        << ' ' << o.beta1 << ' ' << o.beta2 << ' ' << o.clip << ' ' << o.seed << ' ' << mode_.name << ' ' << o.commScale << ' '
        << o.commRounding << ' ' << o.errorFeedback << ' ' << o.gradStore << ' ' << o.gradRounding << ' ' << o.block << ' ' << o.minBytes
        << ' ' << o.bucketMb << ' ' << o.checkEvery << ' ' << o.evalEvery << ' ' << o.evalBatches << ' ' << o.saveEvery << ' ' << o.resume
-       << ' ' << o.saveGradients;
+       << ' ' << o.saveGradients << ' ' << o.activations << ' ' << o.actBudgetBytes << ' ' << o.actBlock << ' ' << o.actScale;
   const std::uint64_t hash = hashBytes(text.str(), 0);
   std::uint64_t extremes[2] = {hash, ~hash};
   group_.max(extremes);
@@ -209,6 +231,9 @@ void TrainRun::logConfig() {
                 {"buckets", store_->layout().buckets.size()},
                 {"grad_store", o.gradStore},
                 {"grad_rounding", o.gradRounding},
+                {"activations", o.activations},
+                {"act_block", o.actBlock},
+                {"act_scale", o.actScale},
                 {"model", modelRecord(model, model.parameterCount())},
                 {"batch", o.batch},
                 {"seq", o.seq},
@@ -233,6 +258,13 @@ void TrainRun::logConfig() {
               static_cast<double>(schedule_.totalSteps * stepTokens / o.seq) / static_cast<double>(loader_->windows()));
   std::printf("ranks      %d, gradients kept in %s, exchanged %s in %zu buckets\n", group_.size(), o.gradStore.c_str(), mode_.name.c_str(),
               store_->layout().buckets.size());
+  if (solvedPlan_) {
+    log_->append({{"kind", "activations"},
+                  {"bits", solvedPlan_->plan.byLayer},
+                  {"bytes", solvedPlan_->bytes},
+                  {"predicted_error", std::sqrt(solvedPlan_->predictedError)}});
+    std::printf("%s", planTable(*solvedPlan_).c_str());
+  }
   std::printf("compute    %s\n", cpuOpsDescription().c_str());
   std::fflush(stdout);
 }

@@ -36,7 +36,7 @@ void Activations::shape(std::int64_t batch, std::int64_t seqLen, std::int64_t ch
   batch_ = batch;
   seqLen_ = seqLen;
   chunkRows_ = chunkRows;
-  layers_.resize(static_cast<std::size_t>(config_.layers));
+  layers_.resize(sharesLayers_ ? 1 : static_cast<std::size_t>(config_.layers));
 
   const std::int64_t rows = this->rows(), h = config_.hidden, a = config_.queryWidth(), k = config_.kvWidth(), f = config_.ffn;
   const auto carve = [&](float* base) {

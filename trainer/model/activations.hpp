@@ -22,8 +22,8 @@ struct LayerActivations {
 
 class Activations {
  public:
-  // Nothing is allocated before shape().
-  Activations(const ModelConfig& config, Ops& ops) : config_(config), ops_(ops) {}
+  // Nothing is allocated before shape(). sharesLayers: all layers have the same memory, because each one's tensors are kept elsewhere.
+  Activations(const ModelConfig& config, Ops& ops, bool sharesLayers) : config_(config), ops_(ops), sharesLayers_(sharesLayers) {}
 
   // Lays out views for batch * seqLen rows, and logits for chunkRows of them; allocates only what no earlier shape needed.
   void shape(std::int64_t batch, std::int64_t seqLen, std::int64_t chunkRows);
@@ -35,7 +35,7 @@ class Activations {
   std::size_t totalBytes() const { return arena_.elems() * sizeof(float) + 2 * tokens_.elems() * sizeof(std::int32_t); }
   static std::int64_t savedElemsPerRow(const ModelConfig& config);  // of one layer
 
-  LayerActivations& layer(std::size_t i) { return layers_[i]; }
+  LayerActivations& layer(std::size_t i) { return layers_[sharesLayers_ ? 0 : i]; }
 
   // The residual stream in forward, its gradient in backward; rows x hidden.
   Matrix stream;
@@ -54,6 +54,7 @@ class Activations {
  private:
   ModelConfig config_;
   Ops& ops_;
+  bool sharesLayers_;
   std::int64_t batch_ = 0, seqLen_ = 0, chunkRows_ = 0;
   Buffer<float> arena_;
   Buffer<std::int32_t> tokens_, targets_;

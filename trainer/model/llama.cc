@@ -7,7 +7,12 @@
 namespace qccl::train {
 
 Llama::Llama(const ModelConfig& config, Ops& ops, const LlamaOptions& options)
-    : config_(config), ops_(ops), options_(options), parameters_(config, ops), rope_(config, ops), activations_(config, ops) {
+    : config_(config),
+      ops_(ops),
+      options_(options),
+      parameters_(config, ops),
+      rope_(config, ops),
+      activations_(config, ops, options.keeper != nullptr) {
   for (std::int64_t i = 0; i < config.layers; ++i) {
     const std::string prefix = "model.layers." + std::to_string(i) + ".";
     layers_.push_back({&parameters_[prefix + "input_layernorm.weight"], &parameters_[prefix + "self_attn.q_proj.weight"],
@@ -47,7 +52,7 @@ float Llama::forward(std::span<const std::int32_t> tokens, std::span<const std::
   for (const std::int32_t target : targets) {
     if (target >= config_.vocab) failTrain("target ", target, " is not in the model's vocabulary of ", config_.vocab);
   }
-  runLayers(tokens, batch, seqLen);
+  runLayers(tokens, batch, seqLen, options_.keeper);
   ops_.fromHost(activations_.targets(), targets.data(), targets.size_bytes());
 
   const std::int64_t rows = activations_.rows();
@@ -65,12 +70,16 @@ float Llama::forward(std::span<const std::int32_t> tokens, std::span<const std::
   return sum.count == 0 ? 0.0F : static_cast<float>(sum.total / static_cast<double>(sum.count));
 }
 
-void Llama::runLayers(std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t seqLen) {
+void Llama::runLayers(std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t seqLen, ActivationKeeper* keeper) {
   backwardReady_ = false;
   activations_.shape(batch, seqLen, chunkRows(batch * seqLen));
   ops_.fromHost(activations_.tokens(), tokens.data(), tokens.size_bytes());
   ops_.embeddingForward(activations_.tokens(), value(*embedding_), activations_.stream);
-  for (std::size_t i = 0; i < layers_.size(); ++i) layerForward(i);
+  if (keeper != nullptr) keeper->begin(config_, activations_.rows());
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    layerForward(i);
+    if (keeper != nullptr) keeper->save(i, activations_.layer(i));
+  }
   ops_.rmsNormForward(activations_.stream, value(*finalNorm_).data, static_cast<float>(config_.normEps), activations_.xhatFinal,
                       activations_.rstdFinal, activations_.normFinal);
 }
@@ -102,7 +111,10 @@ void Llama::backward(float lossScale, const GradReady& onReady) {
   if (!backwardReady_) failTrain("backward was called without a forward before it: each forward allows one backward");
   backwardReady_ = false;
   headBackward(lossScale, onReady);
-  for (std::size_t i = layers_.size(); i-- > 0;) layerBackward(i, onReady);
+  for (std::size_t i = layers_.size(); i-- > 0;) {
+    if (options_.keeper != nullptr) restore(i);
+    layerBackward(i, onReady);
+  }
   ops_.embeddingBackward(activations_.tokens(), activations_.stream, gradient(*embedding_));
   if (onReady) onReady(*embedding_);
 }
@@ -126,6 +138,15 @@ void Llama::headBackward(float lossScale, const GradReady& onReady) {
   ops_.zero(a.stream.data, static_cast<std::size_t>(rows * config_.hidden) * sizeof(float));
   ops_.rmsNormBackward(a.dNorm, a.xhatFinal, a.rstdFinal, value(*finalNorm_).data, a.stream, gradient(*finalNorm_).data);
   if (onReady) onReady(*finalNorm_);
+}
+
+void Llama::restore(std::size_t index) {
+  Activations& a = activations_;
+  LayerActivations& saved = a.layer(index);
+  options_.keeper->restore(index, saved);
+  if (!options_.keeper->recomputesStatistics()) return;
+  const AttentionShape shape{a.batch(), a.seqLen(), a.seqLen(), config_.heads, config_.kvHeads, config_.headDim};
+  ops_.attentionForward(shape, saved.q, saved.k, saved.v, a.dO, saved.lse);  // dO: not needed yet
 }
 
 // In activations_.stream: the gradient of the layer's output before, of its input after.
@@ -173,7 +194,7 @@ void Llama::logits(std::span<const std::int32_t> tokens, std::int64_t batch, std
     failTrain("logits of ", tokens.size(), " tokens need room for ", tokens.size() * static_cast<std::size_t>(config_.vocab),
               " values, not ", out.size());
   }
-  runLayers(tokens, batch, seqLen);
+  runLayers(tokens, batch, seqLen, nullptr);
   const std::int64_t rows = activations_.rows();
   for (std::int64_t first = 0; first < rows; first += activations_.chunkRows()) {
     const std::int64_t count = std::min(activations_.chunkRows(), rows - first);

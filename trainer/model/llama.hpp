@@ -6,6 +6,7 @@
 #include <functional>
 #include <span>
 
+#include "model/activation_keeper.hpp"
 #include "model/activations.hpp"
 #include "model/config.hpp"
 #include "model/ops.hpp"
@@ -21,6 +22,8 @@ struct LlamaOptions {
   // Logits are made for as many rows at a time as fit (at least one). If all rows of a batch fit, backward reuses those of forward; else it
   // makes them again.
   std::size_t logitsBytes = std::size_t{64} << 20;
+  // Where each layer's saved tensors are between forward and backward; must outlive the model. nullptr: in FP32, where forward wrote them.
+  ActivationKeeper* keeper = nullptr;
 };
 
 class Llama {
@@ -49,7 +52,7 @@ class Llama {
   void logits(std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t seqLen, std::span<float> out);
 
   // Bytes held for activations and scratch; 0 before the first batch.
-  std::size_t activationBytes() const { return activations_.totalBytes(); }
+  std::size_t activationBytes() const { return activations_.totalBytes() + (options_.keeper != nullptr ? options_.keeper->bytes() : 0); }
 
  private:
   struct LayerWeights {
@@ -59,8 +62,9 @@ class Llama {
   Matrix value(const Parameter& p);
   Matrix gradient(const Parameter& p);
   void checkTokens(std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t seqLen) const;
-  void runLayers(std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t seqLen);
+  void runLayers(std::span<const std::int32_t> tokens, std::int64_t batch, std::int64_t seqLen, ActivationKeeper* keeper);
   void layerForward(std::size_t layer);
+  void restore(std::size_t layer);
   void layerBackward(std::size_t layer, const GradReady& onReady);
   void headBackward(float lossScale, const GradReady& onReady);
   std::int64_t chunkRows(std::int64_t rows) const;

@@ -84,6 +84,23 @@ TEST(TrainOptions, ContradictionsAreSentences) {
               HasSubstr("--grad-rounding up is not known; give nearest or stochastic"));
 }
 
+TEST(TrainOptions, PlansForActivationsAreChecked) {
+  train::TrainOptions options;
+  options.steps = 1;
+  for (const char* plan : {"exact", "bf16", "mixed", "q=8,rest=4"}) {
+    options.activations = plan;
+    EXPECT_EQ(test::sentenceOf([&] { checkTrainOptions(options); }), "") << plan;
+  }
+  options.actBudgetBytes = 1000;
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--act-budget is for --activations auto, not q=8,rest=4"));
+  options.activations = "auto";
+  EXPECT_EQ(test::sentenceOf([&] { checkTrainOptions(options); }), "");
+  options.actBudgetBytes = 0;
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--activations auto needs --act-budget"));
+  options.activations = "int3";
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("'int3' is no plan for --activations"));
+}
+
 TEST(TrainOptions, GradientsTravelAsTheyAreKept) {
   TrainOptions options;
   EXPECT_EQ(commModeOf(options, 1).name, "none");

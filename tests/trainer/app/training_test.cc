@@ -132,6 +132,32 @@ TEST_F(Training, APackedStoreTrainsCloseToExactInLessMemory) {
   EXPECT_EQ(log("store-int8", "config").back().at("comm"), "int8");
 }
 
+// Saved activations in few bits: the first loss is exact, and training goes on close to it.
+TEST_F(Training, ActivationsInFewBitsTrainCloseToExact) {
+  const std::vector<std::string> common = {"--steps", "100", "--batch", "4"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), common.begin(), common.end());
+    return more;
+  };
+  train("kept-exactly", with({}));
+  const double exact = valLoss("kept-exactly");
+  for (const std::vector<std::string>& plan : std::vector<std::vector<std::string>>{
+           {"bf16"}, {"mixed"}, {"q=8,k=8,rest=5", "--act-block", "64", "--act-scale", "float32"}, {"auto", "--act-budget", "200000"}}) {
+    std::vector<std::string> flags = with({"--activations"});
+    flags.insert(flags.end(), plan.begin(), plan.end());
+    const std::string out = "kept-" + plan.front();
+    train(out, flags);
+    EXPECT_EQ(losses(out).front(), losses("kept-exactly").front()) << out << ": forward is exact";
+    EXPECT_NE(losses(out), losses("kept-exactly")) << out << " did not lose bits";
+    EXPECT_NEAR(valLoss(out), exact, kQuantizedTolerance * exact) << out;
+    EXPECT_EQ(log(out, "config").back().at("activations"), plan.front());
+    EXPECT_GT(log(out, "done").back().at("saved_bytes").get<double>(), 0) << out;
+  }
+  const auto solved = log("kept-auto", "activations").back();
+  EXPECT_LE(solved.at("bytes").get<double>(), 200000);
+  EXPECT_GT(solved.at("predicted_error").get<double>(), 0);
+}
+
 TEST_F(Training, EveryKindOfCodecTrains) {
   const auto flags = [](const std::string& comm) {
     return std::vector<std::string>{"--steps", "8", "--batch", "4", "--ranks", "2", "--comm", comm};

@@ -1,0 +1,56 @@
+#include "activations/activation_plan.hpp"
+
+#include <gmock/gmock.h>
+
+#include "support/sentence.hpp"
+
+namespace qccl::train {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+ActivationPlan plan(const std::string& text) { return parseActivationPlan(text, 128, "bfloat16"); }
+
+TEST(ActivationPlan, NamesStandForBitsOfEveryKind) {
+  EXPECT_THAT(plan("agoq").bits, ElementsAre(4, 16, 16, 16, 16, 4, 4, 4));
+  EXPECT_THAT(plan("mixed").bits, ElementsAre(4, 8, 8, 8, 8, 4, 4, 4));
+  EXPECT_THAT(plan("int5").bits, ElementsAre(5, 5, 5, 5, 5, 5, 5, 5));
+  EXPECT_TRUE(plan("exact").isExact());
+  EXPECT_FALSE(plan("bf16").isExact());
+}
+
+TEST(ActivationPlan, KindsHaveBitsOfTheirOwn) {
+  EXPECT_THAT(plan("q=8,gate=4").bits, ElementsAre(16, 8, 16, 16, 16, 16, 4, 16));
+  EXPECT_THAT(plan("attention=8,v=6,rest=4").bits, ElementsAre(4, 8, 8, 6, 8, 4, 4, 4));
+  EXPECT_TRUE(plan("rest=32").isExact());
+}
+
+TEST(ActivationPlan, StatisticsAreComputedAgainWhereQOrKLoseBits) {
+  EXPECT_FALSE(plan("agoq").recomputesStatistics);
+  EXPECT_TRUE(plan("mixed").recomputesStatistics);
+  EXPECT_TRUE(plan("k=8").recomputesStatistics);
+  EXPECT_FALSE(plan("v=4,o=4").recomputesStatistics);
+  EXPECT_FALSE(plan("attention=8,lse=32").recomputesStatistics);
+}
+
+TEST(ActivationPlan, FormatsHaveTheBlocksAndScalesAskedFor) {
+  const ActivationPlan given = parseActivationPlan("mixed", 64, "e8m0");
+  EXPECT_EQ(given.formatOf(0, 0).codec, qcclCodecInt4);
+  EXPECT_EQ(given.formatOf(0, 1).codec, qcclCodecInt8);
+  EXPECT_EQ(given.formatOf(0, 1).blockElems, 64);
+  EXPECT_EQ(given.formatOf(0, 1).scale, qcclScaleE8m0);
+}
+
+TEST(ActivationPlan, MistakesAreNamed) {
+  EXPECT_THAT(test::sentenceOf([] { plan("int7"); }), HasSubstr("'int7' is no plan for --activations; give exact, bf16, agoq"));
+  EXPECT_THAT(test::sentenceOf([] { plan("norm=4"); }), HasSubstr("'norm' in --activations is no kind of saved tensor"));
+  EXPECT_THAT(test::sentenceOf([] { plan("q=7"); }),
+              HasSubstr("'q=7' in --activations: saved tensors are kept in 4, 5, 6, 8, 16 or 32 bits"));
+  EXPECT_THAT(test::sentenceOf([] { plan("lse=8"); }), HasSubstr("lse is kept in 32 bits, or computed again"));
+  EXPECT_THAT(test::sentenceOf([] { parseActivationPlan("mixed", 100, "bfloat16"); }), HasSubstr("--act-block 100 is not a power of two"));
+  EXPECT_THAT(test::sentenceOf([] { parseActivationPlan("mixed", 128, "fp8"); }), HasSubstr("--act-scale fp8 is not one of float32"));
+}
+
+}  // namespace
+}  // namespace qccl::train

@@ -1,0 +1,87 @@
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <thread>
+
+#include "activations/gradient_comparison.hpp"
+#include "activations/sensitivity.hpp"
+#include "app/checkpoints.hpp"
+#include "app/commands.hpp"
+#include "data/loader.hpp"
+#include "io/checkpoint.hpp"
+#include "model/cpu/cpu_ops.hpp"
+#include "model/error.hpp"
+
+namespace qccl::train {
+
+namespace {
+
+struct ActivationsOptions {
+  std::string checkpoint;
+  std::string data;
+  std::vector<std::string> plans = {"bf16", "agoq", "mixed", "int8", "int4"};
+  int block = 128;
+  std::string scale = "bfloat16";
+  std::uint64_t budgetBytes = 0;  // 0: no plan is solved for
+  std::int64_t batch = 8;
+  std::int64_t seq = 0;
+  int threads = 0;
+};
+
+int runActivations(const ActivationsOptions& options) {
+  const std::string folder = findCheckpoint(options.checkpoint);
+  const TokenFile file(options.data + "/val.bin");
+  const ModelConfig config = loadConfig(folder);
+  if (static_cast<std::int64_t>(file.info().vocab) > config.vocab) {
+    failTrain("the model has ", config.vocab, " tokens and the data ", file.info().vocab, "; they do not belong together");
+  }
+  const std::int64_t seq = options.seq > 0 ? options.seq : config.maxSeq;
+  Batch batch;
+  const std::size_t rows = readWindows(file, static_cast<std::size_t>(seq), 0, static_cast<std::size_t>(options.batch), batch);
+  if (rows == 0)
+    failTrain(file.path(), " has ", file.info().tokens, " tokens, too few for one sequence of ", seq, "; take a smaller --seq");
+  std::vector<ActivationPlan> plans;
+  for (const std::string& plan : options.plans) plans.push_back(parseActivationPlan(plan, options.block, options.scale));
+  const auto ops =
+      makeCpuOps({options.threads > 0 ? options.threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()))});
+  Parameters weights(config, *ops);
+  loadModel(folder, weights);
+  const TokenBatch tokens{
+      {batch.inputs.begin(), batch.inputs.end()}, {batch.targets.begin(), batch.targets.end()}, static_cast<std::int64_t>(rows), seq};
+  std::printf("checkpoint %s, %zu sequences of %lld tokens, blocks of %d, scales %s\n", folder.c_str(), rows, static_cast<long long>(seq),
+              options.block, options.scale.c_str());
+  if (options.budgetBytes > 0) {
+    GradientProbe probe(weights, config, *ops, tokens);
+    const ActivationPlan like = parseActivationPlan("exact", options.block, options.scale);
+    const auto sensitivities = measureSensitivities(probe, config, static_cast<std::int64_t>(rows) * seq, like);
+    const SolvedPlan solved = solvePlan(sensitivities, config, options.budgetBytes, like);
+    std::printf("plan auto, of at most %llu bytes\n%s\n", static_cast<unsigned long long>(options.budgetBytes), planTable(solved).c_str());
+    plans.push_back(solved.plan);
+  }
+  std::fputs(comparisonTable(comparePlans(weights, config, *ops, tokens, plans)).c_str(), stdout);
+  return 0;
+}
+
+}  // namespace
+
+Command addActivationsCommand(CLI::App& app) {
+  const auto options = std::make_shared<ActivationsOptions>();
+  app.add_option("--checkpoint", options->checkpoint, "A checkpoint's folder, or a run's folder (its latest checkpoint)")->required();
+  app.add_option("--data", options->data, "Folder made by `qccl-train prepare`; its val.bin is used")->required();
+  app.add_option("--plan", options->plans, "Plans to compare, as for `train --activations`")->delimiter(' ')->capture_default_str();
+  app.add_option("--act-budget", options->budgetBytes,
+                 "Solve for the plan of least error whose codes and scales of the batch take at most so many bytes (6MiB)")
+      ->transform(CLI::AsSizeValue(false));
+  app.add_option("--act-block", options->block, "Values that share a scale: a power of two from 32 to 4096")->capture_default_str();
+  app.add_option("--act-scale", options->scale, "Scales: float32, bfloat16 or e8m0")->capture_default_str();
+  app.add_option("--batch", options->batch, "Sequences of the batch")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--seq", options->seq, "Tokens of a sequence; 0: the model's positions")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--threads", options->threads, "Threads of the matrix products; 0: all processors")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  return [options](char* const*) { return runActivations(*options); };
+}
+
+}  // namespace qccl::train
