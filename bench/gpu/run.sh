@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures all-reduce on two GPUs against the real NCCL, over the three paths between them, and writes the rows of
-# bench/results/<machine>/allreduce.jsonl. About two minutes. bench/gpu/plot.py draws them, bench/gpu/tables.py prints them.
+# bench/results/<machine>/allreduce.jsonl. Three to four minutes. bench/gpu/plot.py draws them, bench/gpu/tables.py prints them.
 #
 #   bench/gpu/run.sh LIBNCCL OUT.jsonl        LIBNCCL: PyTorch's is site-packages/nvidia/nccl/lib/libnccl.so.2
 set -euo pipefail
