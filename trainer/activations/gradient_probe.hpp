@@ -16,8 +16,8 @@ struct TokenBatch {
 
 class GradientProbe {
  public:
-  // A model of its own with these weights. Works out the exact gradients, with activations in FP32 where forward left them. `ops` and `batch`
-  // must outlive the probe.
+  // A model of its own with these weights. Works out the exact gradients, with activations in FP32 where forward left them. `ops` and
+  // `batch` must outlive the probe.
   GradientProbe(const Parameters& weights, const ModelConfig& config, Ops& ops, const TokenBatch& batch);
 
   // Runs the batch under a plan: its loss, and its gradients from gradients() until the next run.

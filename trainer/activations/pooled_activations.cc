@@ -63,8 +63,9 @@ void PooledActivations::begin(const ModelConfig& config, std::int64_t rows) {
   }
 }
 
-void PooledActivations::makePool(const ModelConfig& config, std::int64_t rows) {
+void PooledActivations::makeLedger(const ModelConfig& config, std::int64_t rows) {
   release();
+  heads_ = config.heads;
   check(qcclLedgerCreate(&ledger_), "saved activations");
   LayerActivations shape;
   const std::int64_t h = config.hidden, a = config.queryWidth(), k = config.kvWidth(), f = config.ffn;
@@ -77,6 +78,10 @@ void PooledActivations::makePool(const ModelConfig& config, std::int64_t rows) {
       check(qcclLedgerAdd(ledger_, &tensor.saved), "saved activations");
     }
   }
+}
+
+void PooledActivations::makePool(const ModelConfig& config, std::int64_t rows) {
+  makeLedger(config, rows);
   qcclPoolConfig_t pool = QCCL_POOL_CONFIG_INITIALIZER;
   pool.name = "activations";
   pool.ledger = ledger_;
@@ -120,9 +125,11 @@ void PooledActivations::restore(std::size_t layer, const LayerActivations& value
   }
 }
 
-std::string PooledActivations::report() const {
+std::string PooledActivations::report(const ModelConfig& config, std::int64_t rows, const ActivationPlan& plan) {
+  PooledActivations planned(plan);
+  planned.makeLedger(config, rows);
   const char* text = "";
-  if (ledger_ != nullptr) check(qcclLedgerGetReport(ledger_, qcclReportTable, &text), "saved activations");
+  check(qcclLedgerGetReport(planned.ledger_, qcclReportTable, &text), "saved activations");
   return text;
 }
 

@@ -29,8 +29,8 @@ class PooledActivations final : public ActivationKeeper {
   const ActivationPlan& plan() const { return plan_; }
   // Between a backward and the next forward.
   void setPlan(const ActivationPlan& plan);
-  // What is kept, by kind: elements, format and bytes. Of the last shape.
-  std::string report() const;
+  // What is kept of a micro-batch of so many tokens, by kind: elements, format and bytes, and the total. Takes no memory.
+  static std::string report(const ModelConfig& config, std::int64_t rows, const ActivationPlan& plan);
 
  private:
   struct Tensor {
@@ -39,6 +39,7 @@ class PooledActivations final : public ActivationKeeper {
   };
 
   void release();
+  void makeLedger(const ModelConfig& config, std::int64_t rows);
   void makePool(const ModelConfig& config, std::int64_t rows);
   std::vector<Tensor> tensorsOf(std::size_t layer, const LayerActivations& values) const;
 

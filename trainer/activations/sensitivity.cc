@@ -8,19 +8,6 @@
 namespace qccl::train {
 namespace {
 
-std::int64_t widthOf(std::size_t kind, const ModelConfig& config) {
-  const std::int64_t h = config.hidden, a = config.queryWidth(), k = config.kvWidth(), f = config.ffn;
-  const std::int64_t widths[kSavedKinds.size()] = {h, a, k, k, a, h, f, f};
-  return widths[kind];
-}
-
-std::uint64_t storedBytes(std::int64_t elems, int bits, const ActivationPlan& like) {
-  const qcclPackedFormat_t format = formatOfBits(bits, like);
-  std::size_t bytes = 0;
-  if (qcclPackedBytes(static_cast<std::size_t>(elems), &format, &bytes) != qcclSuccess) failTrain(qcclGetLastError(nullptr));
-  return bytes;
-}
-
 // How much finer the steps of a code of so many bits are than those of one of 4, squared.
 double finer(int bits) {
   const double steps = std::exp2(bits - 1) - 1;
@@ -44,7 +31,22 @@ double errorWith(GradientProbe& probe, ActivationPlan plan, std::size_t layer, s
 
 }  // namespace
 
-std::vector<Sensitivity> measureSensitivities(GradientProbe& probe, const ModelConfig& config, std::int64_t rows, const ActivationPlan& like) {
+std::int64_t savedWidth(std::size_t kind, const ModelConfig& config) {
+  const std::int64_t h = config.hidden, a = config.queryWidth(), k = config.kvWidth(), f = config.ffn;
+  const std::int64_t widths[kSavedKinds.size()] = {h, a, k, k, a, h, f, f};
+  return widths[kind];
+}
+
+std::uint64_t storedBytes(std::int64_t elems, int bits, const ActivationPlan& like) {
+  if (bits == 32) return static_cast<std::uint64_t>(elems) * sizeof(float);
+  const qcclPackedFormat_t format = formatOfBits(bits, like);
+  std::size_t bytes = 0;
+  if (qcclPackedBytes(static_cast<std::size_t>(elems), &format, &bytes) != qcclSuccess) failTrain(qcclGetLastError(nullptr));
+  return bytes;
+}
+
+std::vector<Sensitivity> measureSensitivities(GradientProbe& probe, const ModelConfig& config, std::int64_t rows,
+                                              const ActivationPlan& like) {
   const ActivationPlan exact = allExact(config, like);
   std::vector<Sensitivity> result;
   for (std::size_t layer = 0; layer < exact.byLayer.size(); ++layer) {
@@ -52,7 +54,7 @@ std::vector<Sensitivity> measureSensitivities(GradientProbe& probe, const ModelC
       const double in4 = errorWith(probe, exact, layer, kind, 4), in16 = errorWith(probe, exact, layer, kind, 16);
       Sensitivity each{layer, kind, {}};
       for (const int bits : kPlannedBits) {
-        each.choices.push_back({bits, storedBytes(rows * widthOf(kind, config), bits, like), bits == 16 ? in16 : in4 / finer(bits)});
+        each.choices.push_back({bits, storedBytes(rows * savedWidth(kind, config), bits, like), bits == 16 ? in16 : in4 / finer(bits)});
       }
       result.push_back(std::move(each));
     }
@@ -60,23 +62,29 @@ std::vector<Sensitivity> measureSensitivities(GradientProbe& probe, const ModelC
   return result;
 }
 
+std::vector<TensorBits> allocate(const std::vector<Sensitivity>& tensors, std::uint64_t budgetBytes, std::uint64_t* bytes, double* error) {
+  std::vector<std::string> names;
+  for (const Sensitivity& each : tensors) names.push_back("layers." + std::to_string(each.layer) + '.' + kSavedKinds[each.kind]);
+  std::vector<qcclBitItem_t> items;
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    items.push_back({names[i].c_str(), tensors[i].choices.data(), tensors[i].choices.size()});
+  std::vector<std::size_t> choice(items.size());
+  if (qcclAllocateBits(items.data(), items.size(), budgetBytes, choice.data(), bytes, error) != qcclSuccess) {
+    failTrain("saved activations: ", qcclGetLastError(nullptr));
+  }
+  std::vector<TensorBits> result;
+  for (std::size_t i = 0; i < tensors.size(); ++i)
+    result.push_back({tensors[i].layer, tensors[i].kind, tensors[i].choices[choice[i]].bits});
+  return result;
+}
+
 SolvedPlan solvePlan(const std::vector<Sensitivity>& sensitivities, const ModelConfig& config, std::uint64_t budgetBytes,
                      const ActivationPlan& like) {
-  std::vector<std::string> names;
-  for (const Sensitivity& each : sensitivities) names.push_back("layers." + std::to_string(each.layer) + '.' + kSavedKinds[each.kind]);
-  std::vector<qcclBitItem_t> items;
-  for (std::size_t i = 0; i < sensitivities.size(); ++i) {
-    items.push_back({names[i].c_str(), sensitivities[i].choices.data(), sensitivities[i].choices.size()});
-  }
-  std::vector<std::size_t> choice(items.size());
   SolvedPlan solved;
   solved.plan = allExact(config, like);
   solved.plan.name = "auto";
-  if (qcclAllocateBits(items.data(), items.size(), budgetBytes, choice.data(), &solved.bytes, &solved.predictedError) != qcclSuccess) {
-    failTrain("--act-budget: ", qcclGetLastError(nullptr));
-  }
-  for (std::size_t i = 0; i < sensitivities.size(); ++i) {
-    solved.plan.byLayer[sensitivities[i].layer][sensitivities[i].kind] = sensitivities[i].choices[choice[i]].bits;
+  for (const TensorBits& tensor : allocate(sensitivities, budgetBytes, &solved.bytes, &solved.predictedError)) {
+    solved.plan.byLayer[tensor.layer][tensor.kind] = tensor.bits;
   }
   solved.plan.recomputesStatistics = losesBitsOfQOrK(solved.plan);
   return solved;

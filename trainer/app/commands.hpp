@@ -15,6 +15,7 @@ Command addTrainCommand(CLI::App& app);
 Command addEvalCommand(CLI::App& app);
 Command addGenerateCommand(CLI::App& app);
 Command addActivationsCommand(CLI::App& app);
+Command addPlanCommand(CLI::App& app);
 Command addPlotCommand(CLI::App& app);
 
 }  // namespace qccl::train

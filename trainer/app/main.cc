@@ -50,6 +50,7 @@ int main(int argc, char** argv) {
   add("eval", "Measure the validation loss of a checkpoint", addEvalCommand);
   add("generate", "Continue a text", addGenerateCommand);
   add("activations", "Compare plans for saved activations: bytes, and what they do to the gradients", addActivationsCommand);
+  add("plan", "Print what saved activations take under a plan, and bits for the stages of a pipeline", addPlanCommand);
   add("plot", "Draw the loss curves of one or several runs", addPlotCommand);
   CLI11_PARSE(app, argc, argv);
 

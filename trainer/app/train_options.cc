@@ -20,6 +20,22 @@ int valueOf(qcclEnum_t kind, const char* flag, const std::string& name, int coun
 
 }  // namespace
 
+std::vector<CLI::Option*> addShapeFlags(CLI::App& app, TrainOptions& o) {
+  const auto model = "Model";
+  std::vector<CLI::Option*> all = {app.add_option("--model-config", o.modelConfig, "Shape from a Hugging Face config.json")->group(model)};
+  const auto shape = [&](CLI::Option* option) { all.push_back(option->excludes(all.front())->capture_default_str()->group(model)); };
+  shape(app.add_option("--hidden", o.hidden, "Width of the model"));
+  shape(app.add_option("--layers", o.layers, "Layers"));
+  shape(app.add_option("--heads", o.heads, "Attention heads"));
+  shape(app.add_option("--kv-heads", o.kvHeads, "Key/value heads; 0: as heads"));
+  shape(app.add_option("--head-dim", o.headDim, "Width of a head; 0: hidden / heads"));
+  shape(app.add_option("--ffn", o.ffn, "Width of the gated MLP; 0: 8/3 of hidden, rounded up to a multiple of 32"));
+  shape(app.add_flag("--untied", o.untied, "Give the output head a table of its own"));
+  shape(app.add_option("--rope-theta", o.ropeTheta, "Base of the rotary frequencies"));
+  shape(app.add_option("--norm-eps", o.normEps, "Epsilon of the norms"));
+  return all;
+}
+
 void addTrainFlags(CLI::App& app, TrainOptions& o) {
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   const auto where = "Run";
@@ -33,19 +49,8 @@ void addTrainFlags(CLI::App& app, TrainOptions& o) {
       ->excludes(resume)
       ->group(where);
 
-  const auto model = "Model";
-  auto* init = app.add_option("--init", o.init, "Begin from this checkpoint (config.json and model.safetensors)")->group(model);
-  auto* config = app.add_option("--model-config", o.modelConfig, "Shape from a Hugging Face config.json")->excludes(init)->group(model);
-  const auto shape = [&](CLI::Option* option) { option->excludes(init)->excludes(config)->capture_default_str()->group(model); };
-  shape(app.add_option("--hidden", o.hidden, "Width of the model"));
-  shape(app.add_option("--layers", o.layers, "Layers"));
-  shape(app.add_option("--heads", o.heads, "Attention heads"));
-  shape(app.add_option("--kv-heads", o.kvHeads, "Key/value heads; 0: as heads"));
-  shape(app.add_option("--head-dim", o.headDim, "Width of a head; 0: hidden / heads"));
-  shape(app.add_option("--ffn", o.ffn, "Width of the gated MLP; 0: 8/3 of hidden, rounded up to a multiple of 32"));
-  app.add_flag("--untied", o.untied, "Give the output head a table of its own")->excludes(init)->excludes(config)->group(model);
-  shape(app.add_option("--rope-theta", o.ropeTheta, "Base of the rotary frequencies"));
-  shape(app.add_option("--norm-eps", o.normEps, "Epsilon of the norms"));
+  auto* init = app.add_option("--init", o.init, "Begin from this checkpoint (config.json and model.safetensors)")->group("Model");
+  for (CLI::Option* option : addShapeFlags(app, o)) option->excludes(init);
 
   const auto amount = "Amount";
   auto* steps = app.add_option("--steps", o.steps, "Optimizer steps")->check(CLI::PositiveNumber)->group(amount);

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "activations/activation_plan.hpp"
 #include "model/config.hpp"
@@ -78,6 +79,9 @@ struct TrainOptions {
   std::string saveGradients;  // steps, "10,100"; empty: none
   std::int64_t printEvery = 1;
 };
+
+// --model-config and the flags of a shape. Returns them.
+std::vector<CLI::Option*> addShapeFlags(CLI::App& app, TrainOptions& options);
 
 void addTrainFlags(CLI::App& app, TrainOptions& options);
 

@@ -86,7 +86,7 @@ TEST_F(Sensitivities, NoOtherPlanOfAsManyBytesIsBetter) {
 
 TEST_F(Sensitivities, BudgetsThatCannotBeMetAreRefusedWithWhatIsMissing) {
   EXPECT_THAT(test::sentenceOf([&] { solvePlan(sensitivities(), config_, 1000, plan("exact")); }),
-              HasSubstr("--act-budget: a budget of 1000 bytes is too small"));
+              HasSubstr("saved activations: a budget of 1000 bytes is too small"));
 }
 
 TEST_F(Sensitivities, TheTableShowsTheBitsOfEveryLayer) {

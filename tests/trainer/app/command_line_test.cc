@@ -45,7 +45,8 @@ ProgramTestData* CommandLine::shared_ = nullptr;
 TEST_F(CommandLine, HelpNamesTheCommands) {
   const Ended ended = run({"--help"});
   EXPECT_EQ(ended.code, 0);
-  for (const char* command : {"prepare", "train", "eval", "generate", "plot"}) EXPECT_THAT(ended.output, HasSubstr(command));
+  for (const char* command : {"prepare", "train", "eval", "generate", "activations", "plan", "plot"})
+    EXPECT_THAT(ended.output, HasSubstr(command));
   EXPECT_EQ(run({"train", "--help"}).code, 0);
 }
 
@@ -119,6 +120,22 @@ TEST_F(CommandLine, AnExistingRunIsNotTouchedUnlessAsked) {
   EXPECT_FALSE(std::filesystem::exists(shared_->path("run/checkpoints/step-00000002")));
   expectSentence(train("run", {"--steps", "4", "--resume", "--lr", "0.001", "--layers", "2"}), "another shape");
   expectSentence(train("run", {"--steps", "4", "--resume", "--seed", "5"}), "was made with --seed 0, now it is 5");
+}
+
+TEST_F(CommandLine, PlansForActivationsAreComparedAndPrinted) {
+  ASSERT_EQ(run(train("compared", {"--steps", "2"})).code, 0);
+  const Ended compared = run({"activations", "--checkpoint", shared_->path("compared"), "--data", shared_->data(), "--batch", "2", "--plan",
+                              "bf16", "--plan", "int4", "--act-budget", "100000000"});
+  EXPECT_EQ(compared.code, 0) << compared.output;
+  EXPECT_THAT(compared.output, AllOf(HasSubstr("same bits"), HasSubstr("self_attn.q_proj.weight"), HasSubstr("predicted relative error")));
+  EXPECT_THAT(compared.output, Not(HasSubstr("DIFFERS")));
+
+  const Ended planned =
+      run({"plan", "--hidden",      "4096",  "--layers", "32", "--heads",  "32", "--kv-heads",      "8", "--ffn", "14336", "--seq",
+           "8192", "--activations", "mixed", "--stages", "4",  "--chunks", "2",  "--micro-batches", "8"});
+  EXPECT_EQ(planned.code, 0) << planned.output;
+  EXPECT_THAT(planned.output, AllOf(HasSubstr("7,711,227,904 bytes (7.18 GiB)"), HasSubstr("in bf16: 23.017 GiB"), HasSubstr("in flight")));
+  expectSentence({"plan", "--layers", "6", "--stages", "4"}, "6 layers cannot be shared out evenly to 4 stages");
 }
 
 TEST_F(CommandLine, EvalGenerateAndPlotUseARun) {

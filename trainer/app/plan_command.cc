@@ -1,0 +1,57 @@
+#include <cstdio>
+#include <memory>
+
+#include "activations/pooled_activations.hpp"
+#include "activations/stage_plan.hpp"
+#include "app/commands.hpp"
+#include "app/train_options.hpp"
+#include "model/activations.hpp"
+
+namespace qccl::train {
+
+namespace {
+
+struct PlanOptions {
+  TrainOptions train;
+  PipelineShape pipeline;
+};
+
+int runPlan(PlanOptions options) {
+  const TrainOptions& o = options.train;
+  // The vocabulary has no part in what layers save.
+  const ModelConfig config = o.modelConfig.empty() ? modelFromFlags(o, 1) : ModelConfig::load(o.modelConfig);
+  const ActivationPlan plan = parseActivationPlan(o.activations, o.actBlock, o.actScale);
+  const std::int64_t rows = o.batch * o.seq;
+  const double exactBytes = static_cast<double>(rows * config.layers * Activations::savedElemsPerRow(config)) * sizeof(float);
+  std::printf("a micro-batch of %lld sequences of %lld tokens, plan %s\n%s", static_cast<long long>(o.batch), static_cast<long long>(o.seq),
+              plan.name.c_str(), PooledActivations::report(config, rows, plan).c_str());
+  std::printf("in FP32: %.3f GiB, in bf16: %.3f GiB\n", exactBytes / (1 << 30), exactBytes / 2 / (1 << 30));
+  if (options.pipeline.stages * options.pipeline.chunks == 1) return 0;
+  options.pipeline.rows = rows;
+  std::printf("\n%s", stageTable(planStages(config, options.pipeline, plan)).c_str());
+  return 0;
+}
+
+}  // namespace
+
+Command addPlanCommand(CLI::App& app) {
+  const auto options = std::make_shared<PlanOptions>();
+  TrainOptions& o = options->train;
+  o.activations = "mixed";
+  o.batch = 1;
+  o.seq = 2048;
+  addShapeFlags(app, o);
+  app.add_option("--batch", o.batch, "Sequences of a micro-batch")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--seq", o.seq, "Tokens of a sequence")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--activations", o.activations, "The plan, as for `train`; of a pipeline, its first stage's")->capture_default_str();
+  app.add_option("--act-block", o.actBlock, "Values that share a scale: a power of two from 32 to 4096")->capture_default_str();
+  app.add_option("--act-scale", o.actScale, "Scales: float32, bfloat16 or e8m0")->capture_default_str();
+  app.add_option("--stages", options->pipeline.stages, "Stages of a pipeline")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--chunks", options->pipeline.chunks, "Parts of the model on each stage (interleaved 1F1B)")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--micro-batches", options->pipeline.microBatches, "Of a step")->check(CLI::PositiveNumber)->capture_default_str();
+  return [options](char* const*) { return runPlan(*options); };
+}
+
+}  // namespace qccl::train
