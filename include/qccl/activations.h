@@ -18,7 +18,8 @@ extern "C" {
 QCCL_API qcclResult_t qcclActivationSave(qcclPool_t pool, uint64_t microBatch, const qcclSavedTensor_t* tensor, const void* values,
                                          qcclDataType_t dtype, qcclStream_t stream);
 
-/* values = what was saved last, decoded and rounded once to dtype: qcclPoolRestore() and reading there. `tensor` as it was saved. */
+/* values = what was saved last, decoded and rounded once to dtype: qcclPoolRestore() and reading there. `tensor` exactly as it was saved: a
+ * size that differs is refused and loses nothing, but the pool does not know the codec. */
 QCCL_API qcclResult_t qcclActivationRestore(qcclPool_t pool, uint64_t microBatch, const qcclSavedTensor_t* tensor, void* values,
                                             qcclDataType_t dtype, qcclStream_t stream);
 
@@ -29,7 +30,7 @@ QCCL_API qcclResult_t qcclActivationRestore(qcclPool_t pool, uint64_t microBatch
 typedef struct {
   int bits;
   uint64_t bytes; /* that the tensor then takes */
-  double error;   /* that it then adds; finite, not negative; errors of tensors add up */
+  double error;   /* that it then adds, from 0 to 1e100; errors of tensors add up */
 } qcclBitChoice_t;
 
 typedef struct {
@@ -40,7 +41,8 @@ typedef struct {
 
 /* choice[i] = the index of tensor i's choice in the allocation of least total error that takes at most budgetBytes, exactly (of several,
  * one of fewest bytes). *totalBytes and *totalError (NULL allowed) are its sums. A budget that not even the smallest choices fit into is
- * qcclInvalidArgument with what is missing. A thousand tensors of five choices take milliseconds. */
+ * qcclInvalidArgument with what is missing. A thousand tensors of five choices whose errors differ take milliseconds; if too many
+ * allocations are equally good to go through, that is qcclInvalidArgument, too. */
 QCCL_API qcclResult_t qcclAllocateBits(const qcclBitItem_t* items, size_t numItems, uint64_t budgetBytes, size_t* choice,
                                        uint64_t* totalBytes, double* totalError);
 

@@ -60,7 +60,7 @@ qcclResult_t qcclActivationRestore(qcclPool_t pool, uint64_t microBatch, const q
     constexpr const char* kFunction = "qcclActivationRestore";
     const TensorFormat format = readTensor(kFunction, tensor, values, dtype);
     requireHostMemory(kFunction, instance);
-    // Looked at before it is given up, so that a mistake in `tensor` loses nothing.
+    // Looked at before it is given up, so that a mistake in the tensor's size loses nothing.
     const qccl::memory::TensorBytes bytes = instance.pool->peek({microBatch, tensor->name}, streamOf(stream)).bytes;
     if (bytes != qccl::memory::storedBytes(tensor->elems, format)) {
       qccl::fail(qcclInvalidArgument, kFunction, ": ", tensor->name, " of micro-batch ", microBatch, " was saved as ", bytes.total(),

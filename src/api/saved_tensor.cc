@@ -9,7 +9,7 @@ memory::TensorFormat readTensorFormat(std::string_view function, const qcclPacke
   checked.codec = static_cast<qcclCodec_t>(format.codec);
   if (checked.codec == qcclCodecNone) {
     checked.exactType = static_cast<qcclDataType_t>(dtype);
-  } else {
+  } else if (checked.codec != qcclCodecBf16) {  // which has no scales: whatever is said about them
     checked.scale = static_cast<qcclScale_t>(format.scale);
     checked.blockElems = format.blockElems < 0 ? 0 : static_cast<std::size_t>(format.blockElems);
   }

@@ -10,6 +10,16 @@
 namespace qccl::memory {
 namespace {
 
+// More bytes than this are as good as infinitely many: so that sums of two never overflow.
+constexpr std::size_t kMostBytes = std::size_t{1} << 60;
+constexpr double kMostError = 1e100;
+// Partial allocations that are kept, of all numbers of items together: 240 MB.
+constexpr std::size_t kMostStates = 10'000'000;
+
+std::size_t saturatingSum(std::size_t a, std::size_t b) {
+  return std::min(a, kMostBytes) + std::min(b, kMostBytes) > kMostBytes ? kMostBytes : a + b;
+}
+
 // A partial allocation: of the first items.
 struct State {
   std::size_t bytes;
@@ -37,15 +47,19 @@ std::size_t cheapest(const BitItem& item, double price) {
 
 class Solver {
  public:
-  Solver(std::span<const BitItem> items, std::size_t budgetBytes) : items_(items), budget_(budgetBytes) {
+  Solver(std::span<const BitItem> items, std::size_t budgetBytes)
+      : items_(items.begin(), items.end()), budget_(std::min(budgetBytes, kMostBytes - 1)) {
     std::size_t least = 0;
     for (const BitItem& item : items) {
       check(item);
-      least += leastBytes(item);
+      least = saturatingSum(least, leastBytes(item));
     }
     if (least > budget_) {
       fail(qcclInvalidArgument, "a budget of ", budget_, " bytes is too small: with the fewest bits for every tensor ", least,
            " bytes are needed; raise the budget by ", least - budget_, " bytes");
+    }
+    for (BitItem& item : items_) {
+      for (BitChoice& choice : item.choices) choice.bytes = std::min(choice.bytes, kMostBytes);
     }
   }
 
@@ -55,7 +69,16 @@ class Solver {
     improve(&known_);
     makeBounds(price);
     std::vector<std::vector<State>> states = {{{0, 0.0, 0, 0}}};
-    for (std::size_t i = 0; i < items_.size(); ++i) states.push_back(extend(states.back(), i));
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < items_.size(); ++i) {
+      states.push_back(extend(states.back(), i));
+      count += states.back().size();
+      if (count > kMostStates) {
+        fail(qcclInvalidArgument, "the bits of ", items_.size(),
+             " tensors cannot be allocated exactly: too many allocations are equally good; ",
+             "round their bytes or errors, or give fewer choices");
+      }
+    }
     // None: all were cut off by what is known already.
     if (states.back().empty() || !isBetter(states.back().back().bytes, states.back().back().error, known_)) return known_;
     return trace(states);
@@ -65,9 +88,9 @@ class Solver {
   static void check(const BitItem& item) {
     if (item.choices.empty()) fail(qcclInvalidArgument, "tensor ", item.name, " has no bit width to choose from");
     for (const BitChoice& choice : item.choices) {
-      if (!(choice.error >= 0) || !std::isfinite(choice.error)) {
+      if (!(choice.error >= 0) || choice.error > kMostError) {
         fail(qcclInvalidArgument, "tensor ", item.name, " has an error of ", choice.error, " in ", choice.bits,
-             " bits; errors must be finite and not negative");
+             " bits; errors must be from 0 to ", kMostError);
       }
     }
   }
@@ -87,7 +110,7 @@ class Solver {
     allocation->bytes = 0;
     allocation->error = 0;
     for (std::size_t i = 0; i < items_.size(); ++i) {
-      allocation->bytes += items_[i].choices[allocation->choice[i]].bytes;
+      allocation->bytes = saturatingSum(allocation->bytes, items_[i].choices[allocation->choice[i]].bytes);
       allocation->error += items_[i].choices[allocation->choice[i]].error;
     }
   }
@@ -139,12 +162,15 @@ class Solver {
       boundAfter_[i] = boundAfter_[i + 1] + choice.error + price * static_cast<double>(choice.bytes);
       leastAfter_[i] = leastAfter_[i + 1] + leastBytes(items_[i]);
     }
+    // Room for rounding in sums of this size.
+    const double size = boundAfter_[0] + price * static_cast<double>(budget_);
+    slack_ = 1e-9 * known_.error + 4 * std::numeric_limits<double>::epsilon() * static_cast<double>(items_.size()) * size;
   }
 
   bool canBeBest(std::size_t bytes, double error, std::size_t items) const {
     if (bytes + leastAfter_[items] > budget_) return false;
     const double bound = error + boundAfter_[items] - price_ * static_cast<double>(budget_ - bytes);
-    return bound <= known_.error + 1e-9 * std::abs(known_.error);  // room for rounding
+    return bound <= known_.error + slack_;
   }
 
   // By bytes, with ever less error.
@@ -179,10 +205,10 @@ class Solver {
     return result;
   }
 
-  std::span<const BitItem> items_;
+  std::vector<BitItem> items_;
   const std::size_t budget_;
   BitAllocation known_;  // the best so far
-  double price_ = 0;
+  double price_ = 0, slack_ = 0;
   std::vector<double> boundAfter_;
   std::vector<std::size_t> leastAfter_;
 };

@@ -16,7 +16,7 @@ namespace qccl::memory {
 struct BitChoice {
   int bits;
   std::size_t bytes;
-  double error;  // finite, not negative
+  double error;  // from 0 to 1e100
 };
 
 struct BitItem {
@@ -31,7 +31,8 @@ struct BitAllocation {
 };
 
 // Of least total error among those of at most budgetBytes; of several, one of fewest bytes. Totals of errors are compared as rounded sums
-// in FP64. Throws Error(qcclInvalidArgument) if the items cannot be made to fit, saying how many bytes they need at least.
+// in FP64. Throws Error(qcclInvalidArgument) if the items cannot be made to fit, saying how many bytes they need at least, and if too many
+// allocations are equally good to go through them (many items, all of the same error a byte and of sizes without a common measure).
 BitAllocation allocateBits(std::span<const BitItem> items, std::size_t budgetBytes);
 
 }  // namespace qccl::memory

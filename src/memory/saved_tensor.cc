@@ -61,8 +61,7 @@ void checkFormat(std::string_view what, const TensorFormat& format) {
     }
     return;
   }
-  if (!hasScales(format.codec)) return;
-  if (enumName(qcclEnumScale, format.scale) == nullptr) {
+  if (hasScales(format.codec) && enumName(qcclEnumScale, format.scale) == nullptr) {
     fail(qcclInvalidArgument, what, ": scale ", static_cast<int>(format.scale), " is not one of ", enumNames(qcclEnumScale));
   }
   if (!quant::isValidBlock(format.blockElems)) {

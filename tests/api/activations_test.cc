@@ -107,6 +107,17 @@ TEST_F(Activations, WithoutACodecAllBitsComeBack) {
   EXPECT_EQ(std::memcmp(values.data(), result.data(), 4000), 0);
 }
 
+// What is said about scales does not matter where there are none.
+TEST_F(Activations, Bf16NeedsNoBlock) {
+  const qcclSavedTensor_t tensor{"x", 1000, {qcclCodecBf16, 0, 0}, 0};
+  make({tensor});
+  const std::vector<float> values = normalValues(1000, 1);
+  ASSERT_EQ(save(tensor, values), qcclSuccess) << lastError();
+  std::vector<float> result(1000);
+  ASSERT_EQ(restore(tensor, &result), qcclSuccess) << lastError();
+  EXPECT_EQ(result, throughPacked({"x", 1000, {qcclCodecBf16, 0, 256}, 0}, values));
+}
+
 TEST_F(Activations, MistakesAreNamedAndLoseNothing) {
   const qcclSavedTensor_t first{"l.x", 1000, {qcclCodecInt4, qcclScaleBfloat16, 128}, 0}, second{"l.y", 500, {qcclCodecInt8, 0, 256}, 0};
   make({first, second});

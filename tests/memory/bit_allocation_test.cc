@@ -113,6 +113,27 @@ std::string refusal(const std::vector<BitItem>& items, std::size_t budgetBytes) 
   return "";
 }
 
+TEST(BitAllocation, BytesBeyondAllMemoryAreNeverTaken) {
+  const std::vector<BitItem> items = {{"a", {{4, 10, 5}, {16, SIZE_MAX, 0}}}, {"b", {{4, 10, 1}}}};
+  EXPECT_EQ(allocateBits(items, 100).choice, (std::vector<std::size_t>{0, 0}));
+  EXPECT_EQ(allocateBits(items, SIZE_MAX).choice, (std::vector<std::size_t>{0, 0}));
+  const std::size_t half = std::size_t{1} << 63;
+  EXPECT_THAT(refusal({{"a", {{4, half, 0}}}, {"b", {{4, half, 0}}}}, 0), HasSubstr("is too small"));
+}
+
+// Subset sums: every allocation that fills the budget is equally good.
+TEST(BitAllocation, WhatIsTooMuchToGoThroughIsRefused) {
+  std::mt19937_64 random(4);
+  std::vector<BitItem> items(60);
+  std::size_t sum = 0;
+  for (BitItem& item : items) {
+    const std::size_t bytes = random() >> 24;
+    item = {"tensor", {{0, 0, static_cast<double>(bytes)}, {8, bytes, 0}}};
+    sum += bytes;
+  }
+  EXPECT_THAT(refusal(items, sum / 2), HasSubstr("too many allocations are equally good"));
+}
+
 TEST(BitAllocation, WhatCannotBeIsRefused) {
   EXPECT_THAT(refusal({{"a", {{4, 100, 2}, {8, 200, 1}}}}, 99), HasSubstr("100 bytes are needed; raise the budget by 1 bytes"));
   EXPECT_THAT(refusal({{"gate", {}}}, 99), HasSubstr("tensor gate has no bit width"));

@@ -42,7 +42,8 @@ int readBits(const std::string& text, const std::string& part) {
 // Sets the bits, and whether lse is kept.
 void readKinds(const std::string& text, ActivationPlan* plan, bool* keepsStatistics) {
   KindBits& bits = plan->bits;
-  int rest = 16;
+  int rest = 16, attention = 0;
+  if (text.empty()) failTrain("--activations is empty; ", kUsage);
   std::istringstream parts(text);
   for (std::string part; std::getline(parts, part, ',');) {
     const std::size_t equals = part.find('=');
@@ -56,16 +57,17 @@ void readKinds(const std::string& text, ActivationPlan* plan, bool* keepsStatist
       if (value != 32) failTrain("'", part, "' in --activations: lse is kept in 32 bits, or computed again");
       *keepsStatistics = true;
     } else if (kind == "attention") {
-      for (std::size_t i = 0; i < bits.size(); ++i) {
-        if (isAttention(i)) bits[i] = value;
-      }
+      attention = value;
     } else if (found != kSavedKinds.end()) {
       bits[static_cast<std::size_t>(found - kSavedKinds.begin())] = value;
     } else {
       failTrain("'", kind, "' in --activations is no kind of saved tensor; ", kUsage);
     }
   }
-  for (int& each : bits) each = each == 0 ? rest : each;
+  for (std::size_t i = 0; i < bits.size(); ++i) {
+    if (bits[i] == 0 && isAttention(i)) bits[i] = attention;
+    if (bits[i] == 0) bits[i] = rest;
+  }
 }
 
 }  // namespace

@@ -9,7 +9,8 @@
 
 namespace qccl::train {
 
-// What a layer saves and a plan is about. The statistics rstd1, rstd2 and lse are always kept in FP32.
+// What a layer saves and a plan is about. The statistics rstd1, rstd2 and (unless it is computed again) lse are kept in
+// FP32.
 inline constexpr std::array<const char*, 8> kSavedKinds = {"xhat1", "q", "k", "v", "o", "xhat2", "gate", "up"};
 
 // By kind: 4, 5, 6, 8 (with scales), 16 (bf16) or 32 (float32, exact).

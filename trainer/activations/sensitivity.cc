@@ -78,6 +78,16 @@ std::vector<TensorBits> allocate(const std::vector<Sensitivity>& tensors, std::u
   return result;
 }
 
+void requireBudget(const ModelConfig& config, std::int64_t rows, std::uint64_t budgetBytes, const ActivationPlan& like) {
+  std::uint64_t layer = 0;
+  for (std::size_t kind = 0; kind < kSavedKinds.size(); ++kind) layer += storedBytes(rows * savedWidth(kind, config), 4, like);
+  const std::uint64_t least = layer * static_cast<std::uint64_t>(config.layers);
+  if (least > budgetBytes) {
+    failTrain("--act-budget ", budgetBytes, " is too small: with 4 bits for every tensor a micro-batch of ", rows, " tokens takes ", least,
+              " bytes");
+  }
+}
+
 SolvedPlan solvePlan(const std::vector<Sensitivity>& sensitivities, const ModelConfig& config, std::uint64_t budgetBytes,
                      const ActivationPlan& like) {
   SolvedPlan solved;

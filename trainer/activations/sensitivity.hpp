@@ -41,6 +41,9 @@ struct TensorBits {
 std::vector<TensorBits> allocate(const std::vector<Sensitivity>& items, std::uint64_t budgetBytes, std::uint64_t* bytes = nullptr,
                                  double* error = nullptr);
 
+// Throws TrainError if not even 4 bits for every tensor of `rows` tokens fit.
+void requireBudget(const ModelConfig& config, std::int64_t rows, std::uint64_t budgetBytes, const ActivationPlan& like);
+
 struct SolvedPlan {
   ActivationPlan plan;
   std::uint64_t bytes = 0;    // codes and scales of a batch, without the statistics

@@ -19,8 +19,8 @@ std::uint64_t bytesOf(const std::vector<KindBits>& layers, const ModelConfig& co
 }
 
 // For tensors that may have more bits, what each width costs and adds. `fixedBytes`: of the others.
-std::vector<Sensitivity> choicesOf(const std::vector<KindBits>& layers, const ModelConfig& config, std::int64_t rows, const ActivationPlan& first,
-                                   std::uint64_t* fixedBytes) {
+std::vector<Sensitivity> choicesOf(const std::vector<KindBits>& layers, const ModelConfig& config, std::int64_t rows,
+                                   const ActivationPlan& first, std::uint64_t* fixedBytes) {
   std::vector<Sensitivity> items;
   for (std::size_t layer = 0; layer < layers.size(); ++layer) {
     for (std::size_t kind = 0; kind < kSavedKinds.size(); ++kind) {
@@ -63,7 +63,8 @@ std::vector<StagePlan> planStages(const ModelConfig& config, const PipelineShape
   if (pipeline.stages < 1 || pipeline.chunks < 1 || pipeline.microBatches < 1 || pipeline.rows < 1) {
     failTrain("a pipeline needs at least one stage, chunk, micro-batch and token");
   }
-  if (config.layers % (pipeline.stages * pipeline.chunks) != 0) {
+  const bool tooMany = pipeline.stages > config.layers || pipeline.chunks > config.layers / pipeline.stages;
+  if (tooMany || config.layers % (pipeline.stages * pipeline.chunks) != 0) {
     failTrain(config.layers, " layers cannot be shared out evenly to ", pipeline.stages, " stages of ", pipeline.chunks, " chunks");
   }
   const std::vector<KindBits> alike(static_cast<std::size_t>(config.layers / (pipeline.stages * pipeline.chunks)), first.bits);

@@ -4,8 +4,8 @@
 // With 1F1B over P stages, each with `chunks` parts of the model (1: not interleaved), stage s (0, 1, ...) runs ahead by
 //   chunks = 1:  P - s - 1
 //   otherwise:   2 (P - s - 1) + (chunks - 1) P
-// chunks and then has one more in flight, but never more than there are micro-batches times chunks. With P = 4, 2 chunks and 8 micro-batches
-// that is 11, 9, 7, 5.
+// chunks and then has one more in flight, but never more than there are micro-batches times chunks. With P = 4, 2 chunks and 8
+// micro-batches that is 11, 9, 7, 5.
 #pragma once
 
 #include <cstdint>
@@ -25,11 +25,11 @@ struct PipelineShape {
 };
 
 struct StagePlan {
-  std::int64_t inFlight = 0;        // chunks
-  std::vector<KindBits> byLayer;    // of a chunk's layers
-  std::uint64_t chunkBytes = 0;     // codes and scales of one
-  std::uint64_t peakBytes = 0;      // of those in flight
-  double bitsAValue = 0;            // on average, without scales
+  std::int64_t inFlight = 0;      // chunks
+  std::vector<KindBits> byLayer;  // of a chunk's layers
+  std::uint64_t chunkBytes = 0;   // codes and scales of one
+  std::uint64_t peakBytes = 0;    // of those in flight
+  double bitsAValue = 0;          // on average, without scales
 };
 
 std::int64_t chunksInFlight(const PipelineShape& pipeline, std::int64_t stage);

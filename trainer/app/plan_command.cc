@@ -20,13 +20,14 @@ int runPlan(PlanOptions options) {
   const TrainOptions& o = options.train;
   // The vocabulary has no part in what layers save.
   const ModelConfig config = o.modelConfig.empty() ? modelFromFlags(o, 1) : ModelConfig::load(o.modelConfig);
+  config.validate();
   const ActivationPlan plan = parseActivationPlan(o.activations, o.actBlock, o.actScale);
   const std::int64_t rows = o.batch * o.seq;
   const double exactBytes = static_cast<double>(rows * config.layers * Activations::savedElemsPerRow(config)) * sizeof(float);
   std::printf("a micro-batch of %lld sequences of %lld tokens, plan %s\n%s", static_cast<long long>(o.batch), static_cast<long long>(o.seq),
               plan.name.c_str(), PooledActivations::report(config, rows, plan).c_str());
   std::printf("in FP32: %.3f GiB, in bf16: %.3f GiB\n", exactBytes / (1 << 30), exactBytes / 2 / (1 << 30));
-  if (options.pipeline.stages * options.pipeline.chunks == 1) return 0;
+  if (options.pipeline.stages == 1 && options.pipeline.chunks == 1) return 0;
   options.pipeline.rows = rows;
   std::printf("\n%s", stageTable(planStages(config, options.pipeline, plan)).c_str());
   return 0;

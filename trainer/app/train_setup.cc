@@ -89,6 +89,7 @@ void TrainRun::makeModel() {
   config.validate();
   const ActivationPlan plan = activationPlanOf(options_);
   if (!plan.isExact() || options_.activations == "auto") keeper_ = std::make_unique<PooledActivations>(plan);
+  if (options_.activations == "auto") requireBudget(config, options_.batch * options_.seq, options_.actBudgetBytes, plan);
   LlamaOptions modelOptions;
   modelOptions.keeper = keeper_.get();
   model_ = std::make_unique<Llama>(config, *ops_, modelOptions);

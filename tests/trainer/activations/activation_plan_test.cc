@@ -22,6 +22,7 @@ TEST(ActivationPlan, NamesStandForBitsOfEveryKind) {
 
 TEST(ActivationPlan, KindsHaveBitsOfTheirOwn) {
   EXPECT_THAT(plan("q=8,gate=4").bits, ElementsAre(16, 8, 16, 16, 16, 16, 4, 16));
+  EXPECT_THAT(plan("v=6,attention=8,rest=4").bits, ElementsAre(4, 8, 8, 6, 8, 4, 4, 4)) << "in any order";
   EXPECT_THAT(plan("attention=8,v=6,rest=4").bits, ElementsAre(4, 8, 8, 6, 8, 4, 4, 4));
   EXPECT_TRUE(plan("rest=32").isExact());
 }
@@ -44,6 +45,7 @@ TEST(ActivationPlan, FormatsHaveTheBlocksAndScalesAskedFor) {
 
 TEST(ActivationPlan, MistakesAreNamed) {
   EXPECT_THAT(test::sentenceOf([] { plan("int7"); }), HasSubstr("'int7' is no plan for --activations; give exact, bf16, agoq"));
+  EXPECT_THAT(test::sentenceOf([] { plan(""); }), HasSubstr("--activations is empty"));
   EXPECT_THAT(test::sentenceOf([] { plan("norm=4"); }), HasSubstr("'norm' in --activations is no kind of saved tensor"));
   EXPECT_THAT(test::sentenceOf([] { plan("q=7"); }),
               HasSubstr("'q=7' in --activations: saved tensors are kept in 4, 5, 6, 8, 16 or 32 bits"));

@@ -87,6 +87,8 @@ TEST_F(Sensitivities, NoOtherPlanOfAsManyBytesIsBetter) {
 TEST_F(Sensitivities, BudgetsThatCannotBeMetAreRefusedWithWhatIsMissing) {
   EXPECT_THAT(test::sentenceOf([&] { solvePlan(sensitivities(), config_, 1000, plan("exact")); }),
               HasSubstr("saved activations: a budget of 1000 bytes is too small"));
+  EXPECT_THAT(test::sentenceOf([&] { requireBudget(config_, 256, 1000, plan("exact")); }), HasSubstr("--act-budget 1000 is too small"));
+  EXPECT_EQ(test::sentenceOf([&] { requireBudget(config_, 256, bytesOf("int4"), plan("exact")); }), "");
 }
 
 TEST_F(Sensitivities, TheTableShowsTheBitsOfEveryLayer) {
