@@ -1,4 +1,4 @@
-// The log of a run: one JSON object a line ("kind": config, step, eval, done). Written down in docs/trainer.md.
+// The log of a run: one JSON object a line ("kind": config, activations, step, eval, done). Written down in docs/trainer.md.
 #pragma once
 
 #include <nlohmann/json.hpp>
