@@ -32,6 +32,20 @@ inline train::ModelConfig bucketedModel() {
   return config;
 }
 
+// Of Llama-3-8B: for sizes, not to be built.
+inline train::ModelConfig llama3Of8B() {
+  train::ModelConfig config;
+  config.vocab = 128256;
+  config.hidden = 4096;
+  config.ffn = 14336;
+  config.layers = 32;
+  config.heads = 32;
+  config.kvHeads = 8;
+  config.headDim = 128;
+  config.maxSeq = 8192;
+  return config;
+}
+
 // The smallest that there is.
 inline train::ModelConfig tinyModel() {
   train::ModelConfig config;

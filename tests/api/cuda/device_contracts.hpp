@@ -88,6 +88,22 @@ inline void expectReplaysHaveTheHostsBits(const RankThreads& ranks, const Replay
   for (int rank = 0; rank < 2; ++rank) expectSameBits(kinds[0], host[static_cast<std::size_t>(rank)], results[rank], rank);
 }
 
+inline qcclStats_t statisticsOf(qcclComm_t comm) {
+  qcclStats_t stats{};
+  stats.size = sizeof(stats);
+  QCCL_EXPECT_OK(qcclCommGetStats(comm, &stats));
+  return stats;
+}
+
+inline void expectTheHostsCounts(const qcclStats_t& onDevice, const qcclStats_t& onHost) {
+  EXPECT_EQ(onDevice.elems, onHost.elems);
+  EXPECT_EQ(onDevice.wireBytes, onHost.wireBytes);
+  EXPECT_EQ(onDevice.encodedBlocks, onHost.encodedBlocks);
+  EXPECT_EQ(onDevice.nonFiniteBlocks, onHost.nonFiniteBlocks);
+  EXPECT_EQ(onDevice.sampledElems, onHost.sampledElems);
+  EXPECT_EQ(onDevice.flushedElems, onHost.flushedElems);
+}
+
 // Of a call on two ranks. `ranks` have made none yet.
 inline void expectTheHostsStatistics(const RankThreads& ranks) {
   const RankThreads host = makeRanks(2);
@@ -96,18 +112,10 @@ inline void expectTheHostsStatistics(const RankThreads& ranks) {
   runAll(host, {operation}, inputs, false);
   runAll(ranks, {operation}, inputs, true);
   for (int rank = 0; rank < 2; ++rank) {
-    qcclStats_t onHost{}, onDevice{};
-    onHost.size = onDevice.size = sizeof(qcclStats_t);
-    QCCL_ASSERT_OK(qcclCommGetStats(host.comm(rank), &onHost));
-    QCCL_ASSERT_OK(qcclCommGetStats(ranks.comm(rank), &onDevice));
+    const qcclStats_t onHost = statisticsOf(host.comm(rank)), onDevice = statisticsOf(ranks.comm(rank));
+    expectTheHostsCounts(onDevice, onHost);
     EXPECT_EQ(onDevice.quantizedCalls, 1u);
-    EXPECT_EQ(onDevice.elems, onHost.elems);
-    EXPECT_EQ(onDevice.wireBytes, onHost.wireBytes);
-    EXPECT_EQ(onDevice.encodedBlocks, onHost.encodedBlocks);
-    EXPECT_EQ(onDevice.nonFiniteBlocks, onHost.nonFiniteBlocks);
     EXPECT_GT(onDevice.nonFiniteBlocks, 0u);
-    EXPECT_EQ(onDevice.sampledElems, onHost.sampledElems);
-    EXPECT_EQ(onDevice.flushedElems, onHost.flushedElems);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "support/models.hpp"
 #include "support/sentence.hpp"
 
 namespace qccl::train {
@@ -9,19 +10,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-ModelConfig llama8b() {
-  ModelConfig config;
-  config.vocab = 128256;
-  config.hidden = 4096;
-  config.ffn = 14336;
-  config.layers = 32;
-  config.heads = 32;
-  config.kvHeads = 8;
-  config.headDim = 128;
-  config.maxSeq = 8192;
-  return config;
-}
 
 std::vector<std::int64_t> inFlight(const PipelineShape& pipeline) {
   std::vector<std::int64_t> result;
@@ -40,7 +28,7 @@ TEST(StagePlan, ChunksInFlight) {
 // The paper's 4, 5, 6 and 8 bits need 44, 45, 42 and 40: the second stage more than the first.
 TEST(StagePlan, NoStageNeedsMoreThanTheFirst) {
   for (const char* first : {"int4", "agoq", "mixed", "int5"}) {
-    const auto stages = planStages(llama8b(), {.stages = 4, .chunks = 2, .microBatches = 8, .rows = 8192}, plan(first));
+    const auto stages = planStages(test::llama3Of8B(), {.stages = 4, .chunks = 2, .microBatches = 8, .rows = 8192}, plan(first));
     ASSERT_EQ(stages.size(), 4u);
     for (std::size_t s = 1; s < stages.size(); ++s) {
       EXPECT_LE(stages[s].peakBytes, stages[0].peakBytes) << first << ", stage " << s;
@@ -54,14 +42,15 @@ TEST(StagePlan, NoStageNeedsMoreThanTheFirst) {
 }
 
 TEST(StagePlan, WhatIsKeptIn16BitsStaysThere) {
-  for (const StagePlan& stage : planStages(llama8b(), {.stages = 2, .chunks = 1, .microBatches = 4, .rows = 4096}, plan("agoq"))) {
+  for (const StagePlan& stage : planStages(test::llama3Of8B(), {.stages = 2, .chunks = 1, .microBatches = 4, .rows = 4096}, plan("agoq"))) {
     for (const KindBits& layer : stage.byLayer) EXPECT_EQ(layer[1], 16);
   }
 }
 
 TEST(StagePlan, LayersThatCannotBeSharedOutAreRefused) {
-  EXPECT_THAT(test::sentenceOf([] { planStages(llama8b(), {.stages = 5, .chunks = 1, .microBatches = 4, .rows = 1}, plan("int4")); }),
-              HasSubstr("32 layers cannot be shared out evenly to 5 stages of 1 chunks"));
+  EXPECT_THAT(
+      test::sentenceOf([] { planStages(test::llama3Of8B(), {.stages = 5, .chunks = 1, .microBatches = 4, .rows = 1}, plan("int4")); }),
+      HasSubstr("32 layers cannot be shared out evenly to 5 stages of 1 chunks"));
 }
 
 }  // namespace

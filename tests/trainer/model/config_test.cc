@@ -91,15 +91,7 @@ TEST(ModelConfig, ValidatesEachSize) {
 
 // Counts of published models.
 TEST(ModelConfig, CountsParameters) {
-  ModelConfig config;
-  config.vocab = 128256;
-  config.hidden = 4096;
-  config.ffn = 14336;
-  config.layers = 32;
-  config.heads = 32;
-  config.kvHeads = 8;
-  config.headDim = 128;
-  config.maxSeq = 8192;
+  ModelConfig config = test::llama3Of8B();
   EXPECT_EQ(config.parameterCount(), 8030261248);
   EXPECT_NEAR(config.trainFlopsPerToken(8192) / 1e9, 51.47, 0.01);
   config.vocab = 49152;
