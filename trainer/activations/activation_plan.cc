@@ -72,6 +72,12 @@ void readKinds(const std::string& text, ActivationPlan* plan, bool* keepsStatist
 
 }  // namespace
 
+std::int64_t savedWidth(std::size_t kind, const ModelConfig& config) {
+  const std::int64_t h = config.hidden, a = config.queryWidth(), k = config.kvWidth(), f = config.ffn;
+  const std::int64_t widths[kSavedKinds.size()] = {h, a, k, k, a, h, f, f};
+  return widths[kind];
+}
+
 bool ActivationPlan::isExact() const {
   return byLayer.empty() && std::all_of(bits.begin(), bits.end(), [](int each) { return each == 32; });
 }

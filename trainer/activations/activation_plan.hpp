@@ -4,14 +4,20 @@
 #include <qccl/activations.h>
 
 #include <array>
+#include <cstdint>
 #include <string>
 #include <vector>
+
+#include "model/config.hpp"
 
 namespace qccl::train {
 
 // What a layer saves and a plan is about. The statistics rstd1, rstd2 and (unless it is computed again) lse are kept in
 // FP32.
 inline constexpr std::array<const char*, 8> kSavedKinds = {"xhat1", "q", "k", "v", "o", "xhat2", "gate", "up"};
+
+// Values of a saved tensor for each token.
+std::int64_t savedWidth(std::size_t kind, const ModelConfig& config);
 
 // By kind: 4, 5, 6, 8 (with scales), 16 (bf16) or 32 (float32, exact).
 using KindBits = std::array<int, kSavedKinds.size()>;

@@ -63,11 +63,10 @@ std::vector<GradientError> errorsOf(const GradientProbe& probe) {
 
 }  // namespace
 
-std::vector<PlanComparison> comparePlans(const Parameters& weights, const ModelConfig& config, Ops& ops, const TokenBatch& batch,
-                                         const std::vector<ActivationPlan>& plans) {
-  GradientProbe probe(weights, config, ops, batch);
-  const auto rows = static_cast<std::size_t>(batch.sequences * batch.seqLen);
-  const std::size_t exactBytes = rows * static_cast<std::size_t>(config.layers * Activations::savedElemsPerRow(config)) * sizeof(float);
+std::vector<PlanComparison> comparePlans(GradientProbe& probe, const std::vector<ActivationPlan>& plans) {
+  const ModelConfig& config = probe.config();
+  const std::size_t exactBytes =
+      static_cast<std::size_t>(probe.rows() * config.layers * Activations::savedElemsPerRow(config)) * sizeof(float);
   std::vector<PlanComparison> result;
   for (const ActivationPlan& plan : plans) {
     const float loss = probe.run(plan);

@@ -23,9 +23,7 @@ struct PlanComparison {
   std::vector<GradientError> errors;  // in the order of the parameters, the last one "all"
 };
 
-// `weights` gives the parameters of the model; its gradients and activations are left alone.
-std::vector<PlanComparison> comparePlans(const Parameters& weights, const ModelConfig& config, Ops& ops, const TokenBatch& batch,
-                                         const std::vector<ActivationPlan>& plans);
+std::vector<PlanComparison> comparePlans(GradientProbe& probe, const std::vector<ActivationPlan>& plans);
 
 // A row for each kind of parameter, a column for each plan.
 std::string comparisonTable(const std::vector<PlanComparison>& comparisons);

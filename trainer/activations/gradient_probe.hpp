@@ -26,6 +26,8 @@ class GradientProbe {
   std::span<const float> gradients() const { return model_.parameters().gradients(); }
   std::span<const float> exactGradients() const { return exact_; }
   float exactLoss() const { return exactLoss_; }
+  const ModelConfig& config() const { return model_.config(); }
+  std::int64_t rows() const { return batch_.sequences * batch_.seqLen; }
   const Parameters& parameters() const { return model_.parameters(); }
   std::size_t keptBytes() const { return keeper_.bytes(); }
 

@@ -14,29 +14,10 @@ void check(qcclResult_t result, const char* what) {
 // Only one micro-batch is between its forward and its backward.
 constexpr std::uint64_t kMicroBatch = 0;
 
-struct Values {
-  float* data;
-  std::int64_t elems;
-};
-
 // In the order of kSavedKinds, then the statistics.
-std::array<Values, kSavedKinds.size() + 3> valuesOf(const LayerActivations& t, std::int64_t heads) {
-  const auto of = [](const Matrix& m) { return Values{m.data, m.rows * m.cols}; };
-  const std::int64_t rows = t.q.rows;
-  return {of(t.xhat1),
-          of(t.q),
-          of(t.k),
-          of(t.v),
-          of(t.o),
-          of(t.xhat2),
-          of(t.gate),
-          of(t.up),
-          Values{t.rstd1, rows},
-          Values{t.rstd2, rows},
-          Values{t.lse, rows * heads}};
+std::array<float*, kSavedKinds.size() + 3> valuesOf(const LayerActivations& t) {
+  return {t.xhat1.data, t.q.data, t.k.data, t.v.data, t.o.data, t.xhat2.data, t.gate.data, t.up.data, t.rstd1, t.rstd2, t.lse};
 }
-
-constexpr std::array<const char*, 3> kStatistics = {"rstd1", "rstd2", "lse"};
 
 }  // namespace
 
@@ -44,6 +25,7 @@ PooledActivations::~PooledActivations() { release(); }
 
 void PooledActivations::setPlan(const ActivationPlan& plan) {
   release();
+  tensors_.clear();
   plan_ = plan;
 }
 
@@ -55,33 +37,49 @@ void PooledActivations::release() {
 }
 
 void PooledActivations::begin(const ModelConfig& config, std::int64_t rows) {
-  heads_ = config.heads;
-  if (pool_ == nullptr || rows > rows_ || static_cast<std::size_t>(config.layers) != layers_) {
-    makePool(config, rows);
+  const bool sameModel = tensors_.size() == static_cast<std::size_t>(config.layers);
+  if (!sameModel || rows != rows_) layOut(config, rows);
+  if (pool_ == nullptr || !sameModel || rows > poolRows_) {
+    makePool();
   } else {
     check(qcclPoolDiscard(pool_, kMicroBatch), "saved activations");
   }
 }
 
-void PooledActivations::makeLedger(const ModelConfig& config, std::int64_t rows) {
+void PooledActivations::layOut(const ModelConfig& config, std::int64_t rows) {
+  tensors_.clear();
+  for (std::size_t layer = 0; layer < static_cast<std::size_t>(config.layers); ++layer) {
+    tensors_.push_back(tensorsOf(layer, config, rows));
+  }
+  rows_ = rows;
+}
+
+std::vector<PooledActivations::Tensor> PooledActivations::tensorsOf(std::size_t layer, const ModelConfig& config, std::int64_t rows) const {
+  std::vector<Tensor> tensors;
+  const auto add = [&](const char* kind, std::int64_t width, const qcclPackedFormat_t& format) {
+    tensors.push_back(
+        {"layers." + std::to_string(layer) + '.' + kind, {nullptr, static_cast<std::size_t>(rows * width), format, qcclFloat32}});
+  };
+  for (std::size_t kind = 0; kind < kSavedKinds.size(); ++kind)
+    add(kSavedKinds[kind], savedWidth(kind, config), plan_.formatOf(layer, kind));
+  constexpr qcclPackedFormat_t kExact = {qcclCodecNone, qcclScaleFloat32, 0};
+  add("rstd1", 1, kExact);
+  add("rstd2", 1, kExact);
+  if (!plan_.recomputesStatistics) add("lse", config.heads, kExact);
+  for (Tensor& tensor : tensors) tensor.saved.name = tensor.name.c_str();
+  return tensors;
+}
+
+void PooledActivations::makeLedger() {
   release();
-  heads_ = config.heads;
   check(qcclLedgerCreate(&ledger_), "saved activations");
-  LayerActivations shape;
-  const std::int64_t h = config.hidden, a = config.queryWidth(), k = config.kvWidth(), f = config.ffn;
-  shape.xhat1 = shape.xhat2 = {nullptr, rows, h};
-  shape.q = shape.o = {nullptr, rows, a};
-  shape.k = shape.v = {nullptr, rows, k};
-  shape.gate = shape.up = {nullptr, rows, f};
-  for (std::int64_t layer = 0; layer < config.layers; ++layer) {
-    for (const Tensor& tensor : tensorsOf(static_cast<std::size_t>(layer), shape)) {
-      check(qcclLedgerAdd(ledger_, &tensor.saved), "saved activations");
-    }
+  for (const std::vector<Tensor>& layer : tensors_) {
+    for (const Tensor& tensor : layer) check(qcclLedgerAdd(ledger_, &tensor.saved), "saved activations");
   }
 }
 
-void PooledActivations::makePool(const ModelConfig& config, std::int64_t rows) {
-  makeLedger(config, rows);
+void PooledActivations::makePool() {
+  makeLedger();
   qcclPoolConfig_t pool = QCCL_POOL_CONFIG_INITIALIZER;
   pool.name = "activations";
   pool.ledger = ledger_;
@@ -89,45 +87,29 @@ void PooledActivations::makePool(const ModelConfig& config, std::int64_t rows) {
   check(qcclPoolExplain(&pool, &bytes, qcclReportTable, nullptr), "saved activations");
   check(qcclPoolCreate(&pool_, &pool), "saved activations");
   bytes_ = bytes;
-  rows_ = rows;
-  layers_ = static_cast<std::size_t>(config.layers);
-}
-
-std::vector<PooledActivations::Tensor> PooledActivations::tensorsOf(std::size_t layer, const LayerActivations& values) const {
-  std::vector<Tensor> tensors;
-  const auto all = valuesOf(values, heads_);
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    const bool statistic = i >= kSavedKinds.size();
-    if (statistic && i + 1 == all.size() && plan_.recomputesStatistics) continue;  // lse
-    Tensor tensor{"layers." + std::to_string(layer) + '.' + (statistic ? kStatistics[i - kSavedKinds.size()] : kSavedKinds[i]), {}};
-    tensor.saved.elems = static_cast<std::size_t>(all[i].elems);
-    tensor.saved.format = statistic ? qcclPackedFormat_t{qcclCodecNone, qcclScaleFloat32, 0} : plan_.formatOf(layer, i);
-    tensor.saved.dtype = qcclFloat32;
-    tensors.push_back(std::move(tensor));
-  }
-  for (Tensor& tensor : tensors) tensor.saved.name = tensor.name.c_str();
-  return tensors;
+  poolRows_ = rows_;
 }
 
 void PooledActivations::save(std::size_t layer, const LayerActivations& values) {
-  const std::vector<Tensor> tensors = tensorsOf(layer, values);
-  const auto all = valuesOf(values, heads_);
+  const std::vector<Tensor>& tensors = tensors_[layer];
+  const auto all = valuesOf(values);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    check(qcclActivationSave(pool_, kMicroBatch, &tensors[i].saved, all[i].data, qcclFloat32, nullptr), "saved activations");
+    check(qcclActivationSave(pool_, kMicroBatch, &tensors[i].saved, all[i], qcclFloat32, nullptr), "saved activations");
   }
 }
 
 void PooledActivations::restore(std::size_t layer, const LayerActivations& values) {
-  const std::vector<Tensor> tensors = tensorsOf(layer, values);
-  const auto all = valuesOf(values, heads_);
+  const std::vector<Tensor>& tensors = tensors_[layer];
+  const auto all = valuesOf(values);
   for (std::size_t i = tensors.size(); i-- > 0;) {
-    check(qcclActivationRestore(pool_, kMicroBatch, &tensors[i].saved, all[i].data, qcclFloat32, nullptr), "saved activations");
+    check(qcclActivationRestore(pool_, kMicroBatch, &tensors[i].saved, all[i], qcclFloat32, nullptr), "saved activations");
   }
 }
 
 std::string PooledActivations::report(const ModelConfig& config, std::int64_t rows, const ActivationPlan& plan) {
   PooledActivations planned(plan);
-  planned.makeLedger(config, rows);
+  planned.layOut(config, rows);
+  planned.makeLedger();
   const char* text = "";
   check(qcclLedgerGetReport(planned.ledger_, qcclReportTable, &text), "saved activations");
   return text;

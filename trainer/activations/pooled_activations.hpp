@@ -39,16 +39,17 @@ class PooledActivations final : public ActivationKeeper {
   };
 
   void release();
-  void makeLedger(const ModelConfig& config, std::int64_t rows);
-  void makePool(const ModelConfig& config, std::int64_t rows);
-  std::vector<Tensor> tensorsOf(std::size_t layer, const LayerActivations& values) const;
+  std::vector<Tensor> tensorsOf(std::size_t layer, const ModelConfig& config, std::int64_t rows) const;
+  void layOut(const ModelConfig& config, std::int64_t rows);
+  void makeLedger();
+  void makePool();
 
   ActivationPlan plan_;
   qcclLedger_t ledger_ = nullptr;
   qcclPool_t pool_ = nullptr;
-  std::int64_t heads_ = 0;
-  std::int64_t rows_ = 0;  // that the pool is for
-  std::size_t layers_ = 0;
+  std::vector<std::vector<Tensor>> tensors_;  // by layer, in the order of saving
+  std::int64_t rows_ = 0;                     // of them
+  std::int64_t poolRows_ = 0;                 // that the pool has room for
   std::size_t bytes_ = 0;
 };
 

@@ -31,12 +31,6 @@ double errorWith(GradientProbe& probe, ActivationPlan plan, std::size_t layer, s
 
 }  // namespace
 
-std::int64_t savedWidth(std::size_t kind, const ModelConfig& config) {
-  const std::int64_t h = config.hidden, a = config.queryWidth(), k = config.kvWidth(), f = config.ffn;
-  const std::int64_t widths[kSavedKinds.size()] = {h, a, k, k, a, h, f, f};
-  return widths[kind];
-}
-
 std::uint64_t storedBytes(std::int64_t elems, int bits, const ActivationPlan& like) {
   if (bits == 32) return static_cast<std::uint64_t>(elems) * sizeof(float);
   const qcclPackedFormat_t format = formatOfBits(bits, like);
@@ -45,8 +39,8 @@ std::uint64_t storedBytes(std::int64_t elems, int bits, const ActivationPlan& li
   return bytes;
 }
 
-std::vector<Sensitivity> measureSensitivities(GradientProbe& probe, const ModelConfig& config, std::int64_t rows,
-                                              const ActivationPlan& like) {
+std::vector<Sensitivity> measureSensitivities(GradientProbe& probe, std::int64_t rows, const ActivationPlan& like) {
+  const ModelConfig& config = probe.config();
   const ActivationPlan exact = allExact(config, like);
   std::vector<Sensitivity> result;
   for (std::size_t layer = 0; layer < exact.byLayer.size(); ++layer) {

@@ -16,8 +16,6 @@ namespace qccl::train {
 
 inline constexpr int kPlannedBits[] = {4, 5, 6, 8, 16};
 
-// Values of a saved tensor for each token.
-std::int64_t savedWidth(std::size_t kind, const ModelConfig& config);
 // Codes and scales.
 std::uint64_t storedBytes(std::int64_t elems, int bits, const ActivationPlan& like);
 
@@ -27,9 +25,8 @@ struct Sensitivity {
   std::vector<qcclBitChoice_t> choices;  // in the order of kPlannedBits; errors: squared, relative to the exact gradient
 };
 
-// Two runs of the batch for each tensor of each layer. `like` gives blocks and scales.
-std::vector<Sensitivity> measureSensitivities(GradientProbe& probe, const ModelConfig& config, std::int64_t rows,
-                                              const ActivationPlan& like);
+// Two runs of the batch for each tensor of each layer. Bytes are those of `rows` tokens; `like` gives blocks and scales.
+std::vector<Sensitivity> measureSensitivities(GradientProbe& probe, std::int64_t rows, const ActivationPlan& like);
 
 struct TensorBits {
   std::size_t layer;

@@ -1,16 +1,12 @@
-#include <algorithm>
 #include <cstdio>
 #include <memory>
-#include <thread>
 
 #include "activations/gradient_comparison.hpp"
 #include "activations/sensitivity.hpp"
+#include "app/checkpoint_model.hpp"
 #include "app/checkpoints.hpp"
 #include "app/commands.hpp"
-#include "data/loader.hpp"
 #include "io/checkpoint.hpp"
-#include "model/cpu/cpu_ops.hpp"
-#include "model/error.hpp"
 
 namespace qccl::train {
 
@@ -31,34 +27,24 @@ struct ActivationsOptions {
 int runActivations(const ActivationsOptions& options) {
   const std::string folder = findCheckpoint(options.checkpoint);
   const TokenFile file(options.data + "/val.bin");
-  const ModelConfig config = loadConfig(folder);
-  if (static_cast<std::int64_t>(file.info().vocab) > config.vocab) {
-    failTrain("the model has ", config.vocab, " tokens and the data ", file.info().vocab, "; they do not belong together");
-  }
+  const ModelConfig config = loadConfigFor(folder, file);
   const std::int64_t seq = options.seq > 0 ? options.seq : config.maxSeq;
-  Batch batch;
-  const std::size_t rows = readWindows(file, static_cast<std::size_t>(seq), 0, static_cast<std::size_t>(options.batch), batch);
-  if (rows == 0)
-    failTrain(file.path(), " has ", file.info().tokens, " tokens, too few for one sequence of ", seq, "; take a smaller --seq");
+  const TokenBatch batch = firstWindows(file, options.batch, seq);
   std::vector<ActivationPlan> plans;
   for (const std::string& plan : options.plans) plans.push_back(parseActivationPlan(plan, options.block, options.scale));
-  const auto ops =
-      makeCpuOps({options.threads > 0 ? options.threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()))});
+  const auto ops = makeOps(options.threads);
   Parameters weights(config, *ops);
   loadModel(folder, weights);
-  const TokenBatch tokens{
-      {batch.inputs.begin(), batch.inputs.end()}, {batch.targets.begin(), batch.targets.end()}, static_cast<std::int64_t>(rows), seq};
-  std::printf("checkpoint %s, %zu sequences of %lld tokens, blocks of %d, scales %s\n", folder.c_str(), rows, static_cast<long long>(seq),
-              options.block, options.scale.c_str());
+  std::printf("checkpoint %s, %lld sequences of %lld tokens, blocks of %d, scales %s\n", folder.c_str(),
+              static_cast<long long>(batch.sequences), static_cast<long long>(seq), options.block, options.scale.c_str());
+  GradientProbe probe(weights, config, *ops, batch);
   if (options.budgetBytes > 0) {
-    GradientProbe probe(weights, config, *ops, tokens);
     const ActivationPlan like = parseActivationPlan("exact", options.block, options.scale);
-    const auto sensitivities = measureSensitivities(probe, config, static_cast<std::int64_t>(rows) * seq, like);
-    const SolvedPlan solved = solvePlan(sensitivities, config, options.budgetBytes, like);
+    const SolvedPlan solved = solvePlan(measureSensitivities(probe, probe.rows(), like), config, options.budgetBytes, like);
     std::printf("plan auto, of at most %llu bytes\n%s\n", static_cast<unsigned long long>(options.budgetBytes), planTable(solved).c_str());
     plans.push_back(solved.plan);
   }
-  std::fputs(comparisonTable(comparePlans(weights, config, *ops, tokens, plans)).c_str(), stdout);
+  std::fputs(comparisonTable(comparePlans(probe, plans)).c_str(), stdout);
   return 0;
 }
 

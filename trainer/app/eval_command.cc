@@ -2,15 +2,13 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <thread>
 
+#include "app/checkpoint_model.hpp"
 #include "app/checkpoints.hpp"
 #include "app/commands.hpp"
 #include "app/evaluation.hpp"
 #include "data/tokenizer.hpp"
 #include "io/checkpoint.hpp"
-#include "model/cpu/cpu_ops.hpp"
-#include "model/error.hpp"
 
 namespace qccl::train {
 
@@ -27,13 +25,9 @@ struct EvalOptions {
 int runEval(EvalOptions options) {
   const std::string folder = findCheckpoint(options.checkpoint);
   const TokenFile file(options.data + "/val.bin");
-  const ModelConfig config = loadConfig(folder);
-  if (static_cast<std::int64_t>(file.info().vocab) > config.vocab) {
-    failTrain("the model has ", config.vocab, " tokens and the data ", file.info().vocab, "; they do not belong together");
-  }
+  const ModelConfig config = loadConfigFor(folder, file);
   if (options.evaluation.seq == 0) options.evaluation.seq = config.maxSeq;
-  const auto ops =
-      makeCpuOps({options.threads > 0 ? options.threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()))});
+  const auto ops = makeOps(options.threads);
   Llama model(config, *ops);
   loadModel(folder, model.parameters());
   Group alone;

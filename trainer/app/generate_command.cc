@@ -1,12 +1,11 @@
 #include <cstdio>
 #include <memory>
-#include <thread>
 
+#include "app/checkpoint_model.hpp"
 #include "app/checkpoints.hpp"
 #include "app/commands.hpp"
 #include "data/tokenizer.hpp"
 #include "io/checkpoint.hpp"
-#include "model/cpu/cpu_ops.hpp"
 #include "model/decoder.hpp"
 #include "model/error.hpp"
 
@@ -31,8 +30,7 @@ int runGenerate(const GenerateOptions& options) {
   if (static_cast<std::int64_t>(tokenizer.vocabSize()) > config.vocab) {
     failTrain("the model has ", config.vocab, " tokens and the tokenizer ", tokenizer.vocabSize(), "; they do not belong together");
   }
-  const auto ops =
-      makeCpuOps({options.threads > 0 ? options.threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()))});
+  const auto ops = makeOps(options.threads);
   Llama model(config, *ops);
   loadModel(folder, model.parameters());
 

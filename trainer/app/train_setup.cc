@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "app/checkpoint_model.hpp"
 #include "app/progress.hpp"
 #include "app/train_run.hpp"
 #include "data/hashing.hpp"
@@ -106,17 +107,11 @@ void TrainRun::makeModel() {
 
 // On every rank, with the same weights and the same batch, and so with the same plan.
 void TrainRun::planActivations() {
-  Batch batch;
-  const std::size_t rows =
-      readWindows(*trainFile_, static_cast<std::size_t>(options_.seq), 0, static_cast<std::size_t>(options_.batch), batch);
-  const TokenBatch tokens{{batch.inputs.begin(), batch.inputs.end()},
-                          {batch.targets.begin(), batch.targets.end()},
-                          static_cast<std::int64_t>(rows),
-                          options_.seq};
+  const TokenBatch batch = firstWindows(*trainFile_, options_.batch, options_.seq);
   const ActivationPlan like = activationPlanOf(options_);
-  GradientProbe probe(model_->parameters(), model_->config(), *ops_, tokens);
-  solvedPlan_ = solvePlan(measureSensitivities(probe, model_->config(), options_.batch * options_.seq, like), model_->config(),
-                          options_.actBudgetBytes, like);
+  GradientProbe probe(model_->parameters(), model_->config(), *ops_, batch);
+  const auto sensitivities = measureSensitivities(probe, options_.batch * options_.seq, like);
+  solvedPlan_ = solvePlan(sensitivities, model_->config(), options_.actBudgetBytes, like);
   keeper_->setPlan(solvedPlan_->plan);
 }
 

@@ -31,7 +31,9 @@ struct Setting {
     formula::fill(weights);
     std::vector<ActivationPlan> plans;
     for (const std::string& text : texts) plans.push_back(plan(text));
-    return comparePlans(weights, config, *ops, batch(), plans);
+    const TokenBatch tokens = batch();
+    GradientProbe probe(weights, config, *ops, tokens);
+    return comparePlans(probe, plans);
   }
 };
 

@@ -35,7 +35,7 @@ class Sensitivities : public testing::Test {
     return bytes;
   }
   const std::vector<Sensitivity>& sensitivities() {
-    if (sensitivities_.empty()) sensitivities_ = measureSensitivities(probe_, config_, batch_.sequences * batch_.seqLen, plan("exact"));
+    if (sensitivities_.empty()) sensitivities_ = measureSensitivities(probe_, probe_.rows(), plan("exact"));
     return sensitivities_;
   }
 
