@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds kPeriod{5};
 std::uint32_t read(const std::uint32_t& word) { return std::atomic_ref<std::uint32_t>(const_cast<std::uint32_t&>(word)).load(); }
 
 // Numbers of calls wrap around; none is 2^31 ahead of another.
-bool isReached(std::uint32_t mark, std::uint32_t number) { return static_cast<std::int32_t>(mark - number) >= 0; }
+bool isReached(std::uint32_t last, std::uint32_t number) { return static_cast<std::int32_t>(last - number) >= 0; }
 
 }  // namespace
 
@@ -26,9 +26,9 @@ CallWatch::CallWatch(transport::Control& control, const DeviceCallOptions& optio
                      std::function<std::string()> failure)
     : control_(control), options_(options), abort_(std::move(abort)), failure_(std::move(failure)) {
   void* memory = nullptr;
-  QCCL_CUDA_CHECK(cudaHostAlloc(&memory, sizeof(CallMarks), cudaHostAllocPortable | cudaHostAllocMapped));
-  std::memset(memory, 0, sizeof(CallMarks));
-  marks_ = static_cast<CallMarks*>(memory);
+  QCCL_CUDA_CHECK(cudaHostAlloc(&memory, sizeof(GraphMarks), cudaHostAllocPortable | cudaHostAllocMapped));
+  std::memset(memory, 0, sizeof(GraphMarks));
+  marks_ = static_cast<GraphMarks*>(memory);
   thread_ = transport::startBackgroundThread([this] { watch(); });
 }
 
@@ -52,12 +52,12 @@ void CallWatch::begin(const Announcement& what, device::StreamHandle stream, boo
   }
   if (captured) return;  // its graph orders it
   last_.orderBefore(stream);
-  markBegin(marks_, what.sequence, stream);
+  probe_.begin(what.sequence, stream);
 }
 
 void CallWatch::end(device::StreamHandle stream) {
   if (!insideGraph_) {
-    markEnd(marks_, insideOf_.sequence, stream);
+    probe_.end(stream);
     last_.record(stream);
   }
   const std::lock_guard lock(mutex_);
@@ -66,6 +66,7 @@ void CallWatch::end(device::StreamHandle stream) {
 }
 
 void CallWatch::cancel() {
+  probe_.cancel();
   const std::lock_guard lock(mutex_);
   inside_.reset();
 }
@@ -96,30 +97,37 @@ std::optional<transport::Failure> CallWatch::findFailure() {
   if (const std::string why = failure_(); !why.empty()) {
     return transport::Failure{qcclRemoteError, control_.rank(), strCat("rank ", control_.rank(), ": NCCL reports an error: ", why)};
   }
+  const CallProbe::State state = probe_.state();
+  if (!state.error.empty()) {
+    return transport::Failure{qcclUnhandledCudaError, control_.rank(), strCat("rank ", control_.rank(), ": ", state.error)};
+  }
   const std::lock_guard lock(mutex_);
-  return findLate();
+  return findLate(state);
 }
 
-std::optional<transport::Failure> CallWatch::findLate() {
-  while (!calls_.empty() && isReached(read(marks_->ended), calls_.front().sequence)) {
+std::optional<transport::Failure> CallWatch::findLate(const CallProbe::State& state) {
+  while (!calls_.empty() && isReached(state.ended, calls_.front().sequence)) {
     calls_.pop_front();
     since_.reset();
   }
-  if (!calls_.empty() && !since_ && isReached(read(marks_->begun), calls_.front().sequence)) since_ = Clock::now();
-  if (isLate(since_)) return late(calls_.front());
+  if (!calls_.empty() && !since_ && isReached(state.begun, calls_.front().sequence)) since_ = Clock::now();
+  if (!calls_.empty() && (isLate(since_) || isLate(state.asked))) return late(calls_.front());
+  if (const auto found = findLateGraph()) return found;
+  // After those that the device is in: the thread may wait for one of them. If not, it connects ranks, of which one does not come.
+  if (isLate(inside_)) return late(insideOf_);
+  return std::nullopt;
+}
 
-  const std::uint32_t begun = read(marks_->graphBegun);
-  if (begun == read(marks_->graphEnded)) {
+std::optional<transport::Failure> CallWatch::findLateGraph() {
+  const std::uint32_t begun = read(marks_->begun);
+  if (begun == read(marks_->ended)) {
     graphSince_.reset();
   } else if (!graphSince_ || begun != graphBegun_) {
     graphBegun_ = begun;
     graphSince_ = Clock::now();
   }
-  const std::uint32_t which = read(marks_->graphCall);
+  const std::uint32_t which = read(marks_->call);
   if (isLate(graphSince_) && which < captured_.size()) return late(captured_[which]);
-
-  // After those that the device is in: the thread may wait for one of them. If not, it connects ranks, of which one does not come.
-  if (isLate(inside_)) return late(insideOf_);
   return std::nullopt;
 }
 

@@ -11,7 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "collectives/cuda/call_marks.hpp"
+#include "collectives/cuda/call_probe.hpp"
+#include "collectives/cuda/graph_marks.hpp"
 #include "collectives/cuda/last_call.hpp"
 #include "collectives/device_calls.hpp"
 #include "core/deadline.hpp"
@@ -34,8 +35,8 @@ class CallWatch {
   void end(device::StreamHandle stream);
   void cancel();  // instead of end(): it could not be enqueued
 
-  // For the marks in graphs (call_marks.hpp), between begin() and end() of a captured call.
-  CallMarks* marks() { return marks_; }
+  // For the marks in graphs (graph_marks.hpp), between begin() and end() of a captured call.
+  GraphMarks* marks() { return marks_; }
   std::uint32_t captured() const { return static_cast<std::uint32_t>(captured_.size()) - 1; }  // number of the call that is captured
 
   // What is enqueued on `stream` from now on waits for the calls so far that are not in graphs. Not for a stream that is captured.
@@ -45,11 +46,12 @@ class CallWatch {
   bool waitForCalls(Deadline deadline);
 
  private:
-  using Clock = std::chrono::steady_clock;
+  using Clock = CallProbe::Clock;
 
   void watch();
   std::optional<transport::Failure> findFailure();
-  std::optional<transport::Failure> findLate();
+  std::optional<transport::Failure> findLate(const CallProbe::State& state);
+  std::optional<transport::Failure> findLateGraph();
   transport::Failure late(const Announcement& what) const;
   bool isLate(const std::optional<Clock::time_point>& since) const { return since && Clock::now() - *since > options_.timeout; }
 
@@ -57,7 +59,8 @@ class CallWatch {
   const DeviceCallOptions options_;
   const std::function<void()> abort_;
   const std::function<std::string()> failure_;
-  CallMarks* marks_ = nullptr;
+  GraphMarks* marks_ = nullptr;
+  CallProbe probe_;
 
   // Of the thread that makes calls:
   LastCall last_;

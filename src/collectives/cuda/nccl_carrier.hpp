@@ -16,7 +16,7 @@
 #include <tuple>
 #include <vector>
 
-#include "collectives/cuda/call_marks.hpp"
+#include "collectives/cuda/graph_marks.hpp"
 #include "collectives/cuda/kernel_call.hpp"
 #include "collectives/cuda/sum_kernel.hpp"
 #include "collectives/device_calls.hpp"
@@ -42,7 +42,7 @@ class NcclCarrier {
 
   // Where a call in a graph says how far it is.
   struct Mark {
-    CallMarks* marks;
+    GraphMarks* marks;
     std::uint32_t which;
   };
 

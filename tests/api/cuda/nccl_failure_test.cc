@@ -40,6 +40,23 @@ TEST_F(OverNccl, ACallThatARankDoesNotMakeEndsOnAll) {
   });
 }
 
+// Whoever enqueues waits inside CUDA while the queue is full, and so may all others that ask CUDA for something.
+TEST_F(OverNccl, ACallThatARankDoesNotMakeEndsAlsoBeforeAFullQueue) {
+  const RankThreads ranks = makeNcclRanks(kShortTimeoutMs);
+  ranks.run([&](int rank, qcclComm_t comm) {
+    FailingRank own(deviceOf(rank));
+    connect(own, comm);
+    if (rank == 0) {
+      QCCL_ASSERT_OK(own.allReduce(5000, comm));
+      device::cuda::DeviceBuffer behind(256);
+      for (int i = 0; i < 20000; ++i) device::cuda::fillAsync(behind.data(), 1, behind.bytes(), own.stream.handle());
+      own.stream.synchronize();
+    }
+    own.stream.synchronize();
+    EXPECT_THAT(failureOf(comm, qcclTimeout), HasSubstr("rank 0 waited 8000 ms in allreduce(count=5000"));
+  });
+}
+
 // The first call of its kind connects the ranks, on the thread that makes it.
 TEST_F(OverNccl, AThreadThatConnectsToNobodyReturns) {
   const RankThreads ranks = makeNcclRanks(kShortTimeoutMs);
