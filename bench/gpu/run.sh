@@ -51,10 +51,11 @@ for dtype in float32 bfloat16; do
   for blocks in 8 16 32 64; do
     QCCL_THREAD_BLOCKS=$blocks measure peer int8 $threads --dtype $dtype --min 64M --max 256M --factor 4 --check 0
   done
-  export QCCL_GPU_PATH=nccl NCCL_P2P_DISABLE=1
-  measure "host memory" int8 $threads --dtype $dtype --min 1K --max 256M --factor 4 --check 0
-  NCCL_SHM_DISABLE=1 measure sockets int8 $threads --dtype $dtype --min 1K --max 64M --factor 4 --check 0
-  unset QCCL_GPU_PATH NCCL_P2P_DISABLE
+  export NCCL_P2P_DISABLE=1
+  QCCL_GPU_PATH=host measure "host memory" int8 $threads --dtype $dtype --min 1K --max 256M --factor 4 --check 0
+  QCCL_GPU_PATH=host measure "host memory" int8 $threads --dtype $dtype --min 1K --max 256M --factor 16 --check 0 --graph
+  QCCL_GPU_PATH=nccl NCCL_SHM_DISABLE=1 measure sockets int8 $threads --dtype $dtype --min 1K --max 64M --factor 4 --check 0
+  unset NCCL_P2P_DISABLE
 done
 measure peer int8 --transport ucx --time 0.05 --min 64K --max 64M --factor 16 --check 0
 measure peer int8 $threads --algo twoshot --min 64M --max 64M --check 0

@@ -15,7 +15,14 @@ allreduce     cuda   peer         2     any          float16  quantized 524288  
 allreduce     cuda   peer         2     any          any      none      1048576   none  oneshot   -
 allreduce     cuda   peer         2     any          any      none      max       none  nccl      -
 
-# GPUs that do not: NCCL carries the codes, and small messages are its own.
+# Two that do not, on one host, whose memory carries the messages.
+allreduce     cuda   host         2     any          float32  quantized 131072    none  oneshot   oneshot
+allreduce     cuda   host         2     any          bfloat16 quantized 262144    none  oneshot   oneshot
+allreduce     cuda   host         2     any          float16  quantized 262144    none  oneshot   oneshot
+allreduce     cuda   host         2     any          any      none      1048576   none  oneshot   -
+allreduce     cuda   host         2     any          any      none      max       none  nccl      -
+
+# Others: NCCL carries the codes, and small messages are its own.
 allreduce     cuda   nccl         2     any          any      quantized 131072    none  nccl      oneshot
 allreduce     cuda   nccl         any   any          any      none      max       none  nccl      -
 

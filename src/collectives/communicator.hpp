@@ -33,7 +33,7 @@ struct CommunicatorOptions {
   QuantDefaults quant;
   ExecutorOptions executor;
   int threadBlocks = 0;                                         // of calls on GPU memory, at most; 0: as many as run at the same time
-  std::string gpuPath = "auto";                                 // what carries them: auto, peer or nccl
+  std::string gpuPath = "auto";                                 // what carries them: auto, peer, host or nccl
   std::string ncclLibrary;                                      // the file of the real NCCL; empty: as the loader finds it
   std::size_t ncclTileBytes = std::size_t{8} << 20;             // of what they cut a message into tiles by, over NCCL
   std::shared_ptr<const TuningTable> tuning = builtInTuning();  // the same rows on every rank

@@ -38,7 +38,7 @@ Situation Communicator::situation(bool onDevice) const {
   if (!onDevice) return result;
   const std::lock_guard lock(deviceMutex_);
   const std::string path = deviceCalls_ ? deviceCalls_->path() : options_.gpuPath;
-  result.devicePath = path == "nccl" ? RankPath::nccl : RankPath::peer;
+  result.devicePath = path == "nccl" ? RankPath::nccl : path == "host" ? RankPath::host : RankPath::peer;
   result.canUseNccl = deviceCalls_ && deviceCalls_->canUseNccl();
   return result;
 }

@@ -73,7 +73,8 @@ class DeviceCalls {
   // What is enqueued on `stream` from now on waits for the calls so far that are not in graphs; nothing for a stream that is captured.
   virtual void orderAfter(device::StreamHandle stream) = 0;
 
-  // What carries quantized calls and those of float32, bfloat16 and float16: "peer" (memory mapped into all ranks) or "nccl".
+  // What carries quantized calls and those of float32, bfloat16 and float16: "peer" (GPU memory mapped into all ranks),
+  // "host" (memory of their host) or "nccl".
   virtual const char* path() const = 0;
 
   // Whether the real NCCL can make calls in place of these: the same on every rank.

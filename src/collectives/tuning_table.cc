@@ -44,6 +44,8 @@ const char* pathName(RankPath path) {
       return "severalHosts";
     case RankPath::peer:
       return "peer";
+    case RankPath::host:
+      return "host";
     case RankPath::nccl:
       return "nccl";
   }

@@ -17,7 +17,7 @@ namespace qccl::collectives {
 
 // How the ranks of a communicator reach one another. On host memory: whether they share a host. On GPU memory: writing into one another's
 // memory, or by way of NCCL.
-enum class RankPath { oneHost, severalHosts, peer, nccl };
+enum class RankPath { oneHost, severalHosts, peer, host, nccl };
 const char* pathName(RankPath path);
 
 // A row is for the calls that it names, and for any where it names none.

@@ -68,10 +68,14 @@ std::uint64_t parseUpTo(const Place& at, const std::string& text) {
 
 std::optional<RankPath> parsePath(const Place& at, bool onDevice, const std::string& text) {
   if (text == kAny) return std::nullopt;
-  const auto of = onDevice ? std::pair{RankPath::peer, RankPath::nccl} : std::pair{RankPath::oneHost, RankPath::severalHosts};
-  if (text == pathName(of.first)) return of.first;
-  if (text == pathName(of.second)) return of.second;
-  at.refuse("path", text, strCat(pathName(of.first), ", ", pathName(of.second), " or any for memory ", onDevice ? "cuda" : "host"));
+  using Paths = std::vector<RankPath>;
+  std::string allowed;
+  for (const RankPath path :
+       onDevice ? Paths{RankPath::peer, RankPath::host, RankPath::nccl} : Paths{RankPath::oneHost, RankPath::severalHosts}) {
+    if (text == pathName(path)) return path;
+    allowed += strCat(pathName(path), ", ");
+  }
+  at.refuse("path", text, strCat(allowed, "or any for memory ", onDevice ? "cuda" : "host"));
 }
 
 qcclAlgo_t parseAlgorithm(const Place& at, const TuningKey& key, bool exact, const char* column, const std::string& text) {

@@ -163,9 +163,9 @@ const std::vector<SettingRow>& settingTable() {
        "on "
        "every rank",
        [](const R& row, T& text, S& s) { s.threadBlocks = static_cast<int>(parseInteger(row, text, 0, 1024)); }},
-      {"QCCL_GPU_PATH", "enum", "auto", "", "auto|peer|nccl",
-       "What carries calls on GPU memory: peer memory, which all GPUs of the communicator can write into, or the real NCCL; auto takes the "
-       "first where it can; the same on every rank",
+      {"QCCL_GPU_PATH", "enum", "auto", "", "auto|peer|host|nccl",
+       "What carries calls on GPU memory: peer memory, which all GPUs of the communicator can write into; memory of the host that they are "
+       "on; or the real NCCL; auto takes the first that there can be; the same on every rank",
        [](const R& row, T& text, S& s) { s.gpuPath = parseChoice(row, text); }},
       {"QCCL_NCCL_LIBRARY", "string", "", "", "the path of a file, or a name that the loader knows",
        "The real NCCL, opened when a call on GPU memory needs it; empty: libnccl.so.2. PyTorch's is "

@@ -95,8 +95,8 @@ TEST(TuningText, BadLinesAreRefusedWithTheirPlaceAndWhatToWrite) {
        {"my.tuning:3: collective allgather", "reducescatter"}},
       {"qccl-tuning 1\nallreduce disk oneHost 4 any float32 int8 1 none ring -\n", {"memory disk", "host or cuda"}},
       {"qccl-tuning 1\nallreduce host peer 4 any float32 int8 1 none ring -\n",
-       {"path peer", "oneHost, severalHosts or any", "memory host"}},
-      {"qccl-tuning 1\nallreduce cuda oneHost 4 any float32 int8 1 none ring -\n", {"path oneHost", "peer, nccl or any"}},
+       {"path peer", "oneHost, severalHosts, or any", "memory host"}},
+      {"qccl-tuning 1\nallreduce cuda oneHost 4 any float32 int8 1 none ring -\n", {"path oneHost", "peer, host, nccl, or any"}},
       {"qccl-tuning 1\nallreduce host any 4- any float32 int8 1 none ring -\n", {"ranks 4-", "2-8 or 9-max"}},
       {"qccl-tuning 1\nallreduce host any 8-4 any float32 int8 1 none ring -\n", {"ranks 8-4"}},
       {"qccl-tuning 1\nallreduce host any max any float32 int8 1 none ring -\n", {"ranks max"}},
@@ -222,7 +222,7 @@ TEST(BuiltInTuning, HasARowForEveryCall) {
           ASSERT_NE(row, nullptr);
           EXPECT_EQ(row->algorithm, expected) << ranks << " ranks, " << ranksPerHost << " a host, " << bytes << " bytes";
           EXPECT_EQ(row->exact, codec == qcclCodecNone);
-          for (const RankPath path : {RankPath::peer, RankPath::nccl}) {
+          for (const RankPath path : {RankPath::peer, RankPath::host, RankPath::nccl}) {
             TuningQuery onDevice = asked;
             onDevice.onDevice = true;
             onDevice.path = path;

@@ -156,7 +156,7 @@ const std::vector<Row>& rows() {
        {"4096", "8388608", "1073741824"},
        {"", "0", "4095", "2G", "x"},
        [](const Settings& s) { return text(static_cast<long long>(s.ncclTileBytes)); }},
-      {"QCCL_GPU_PATH", {"auto", "peer", "nccl"}, {"", "Peer", "ucx"}, [](const Settings& s) { return s.gpuPath; }},
+      {"QCCL_GPU_PATH", {"auto", "peer", "host", "nccl"}, {"", "Peer", "ucx"}, [](const Settings& s) { return s.gpuPath; }},
       {"QCCL_KERNELS", {"auto", "baseline", "avx2", "avx512"}, {"", "sse2", "avx512f"}, [](const Settings& s) { return s.kernels; }},
   };
   return table;

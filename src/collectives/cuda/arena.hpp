@@ -1,5 +1,6 @@
 // The memory of a rank that its peers write into: where messages, flags and acknowledgements lie. The same on every rank, so that a rank
-// knows where in a peer's arena to write.
+// knows where in a peer's arena to write. It is GPU memory that all of them have mapped, or, for GPUs that do not reach one another, page-
+// locked memory of their host. And what a rank notes for itself (CallState), always in memory of its GPU.
 //
 // Thread blocks that run a schedule (schedule_kernel.cuh) talk only to the thread blocks of the same number on the other ranks, each
 // through memory of its own: a region for messages, flags that say that one is there, and acknowledgements that say that it was read. Flags
@@ -38,8 +39,6 @@ struct alignas(16) FingerprintLine {
 struct alignas(128) BlockFlags {
   std::uint32_t ready[kMaxRing][kMaxReceived];  // 1 + number of the tile whose message lies there
   std::uint32_t read[kMaxRanks];                // by rank: how many tiles of ours it is done with
-  std::uint32_t tiles;                          // own: how many tiles this thread block has done in all calls
-  std::uint32_t turns;                          // own: the most tiles that any of its warps has, of all calls of oneshot_kernel.cuh
 };
 
 // Zero at first.
@@ -47,12 +46,20 @@ struct ArenaHead {
   BlockFlags blocks[kMaxThreadBlocks];
   CallHeader headers[2][kMaxRanks];
   FingerprintLine fingerprints[2][kMaxRanks];
-  // Own:
+};
+
+// Zero at first.
+struct CallState {
   std::uint32_t calls;           // that have ended
   std::uint32_t finishedBlocks;  // of the call that runs
   std::uint32_t regionsABlock;   // of the last call
   std::uint32_t stopped;         // 1 once a thread block has given up
   std::uint32_t flaggedCalls;    // of flagged_kernel.cu that have ended
+  std::uint32_t unused[27];
+  struct alignas(128) Block {
+    std::uint32_t tiles;  // that this thread block has done in all calls
+    std::uint32_t turns;  // the most tiles that any of its warps has, of all calls of oneshot_kernel.cuh
+  } blocks[kMaxThreadBlocks];
 };
 
 inline constexpr std::size_t kArenaHeadBytes = (sizeof(ArenaHead) + 255) / 256 * 256;
@@ -60,14 +67,15 @@ inline constexpr std::size_t kArenaHeadBytes = (sizeof(ArenaHead) + 255) / 256 *
 // For flagged_kernel.cu: twice, used in turn, a part for every sending rank. Zero at first.
 inline constexpr std::size_t kFlaggedLinesBytes = std::size_t{2} << 20;
 
-// For oneshot_kernel.cuh: every byte is kAbsent at first, and whenever no message lies there.
+// For oneshot_kernel.cuh: every byte is kAbsent at first, and whenever no message lies there. Not in host memory.
 inline constexpr std::size_t kWarpSlotsBytes = std::size_t{38} << 20;
 inline constexpr unsigned char kAbsent = 0x80;
 
 inline constexpr std::size_t kFlaggedLinesOffset = kArenaHeadBytes;
-inline constexpr std::size_t kWarpSlotsOffset = kFlaggedLinesOffset + 2 * kFlaggedLinesBytes;
-inline constexpr std::size_t kRegionsOffset = kWarpSlotsOffset + kWarpSlotsBytes;
-inline constexpr std::size_t kArenaBytes = kRegionsOffset + std::size_t{kMaxThreadBlocks} * kRegionBytes;
+inline constexpr std::size_t kRegionsOffset = kFlaggedLinesOffset + 2 * kFlaggedLinesBytes;
+inline constexpr std::size_t kWarpSlotsOffset = kRegionsOffset + std::size_t{kMaxThreadBlocks} * kRegionBytes;
+inline constexpr std::size_t kHostArenaBytes = kWarpSlotsOffset;
+inline constexpr std::size_t kArenaBytes = kWarpSlotsOffset + kWarpSlotsBytes;
 
 // What the kernel tells the host when it gives up: page-locked host memory that the device writes.
 struct FailureRecord {

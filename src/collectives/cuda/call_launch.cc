@@ -66,7 +66,8 @@ CallLaunch scheduleLaunch(const DeviceExecution& execution, const DeviceCall& co
   result.slotBytes = alignedSlot(messageBytes);
   result.receivedSlots = plan.receivedSlots;
   layOutRing(&result);
-  result.lookahead = result.ring >= 2 && plan.firstWait > 0 ? 1 : 0;
+  // In host memory what is read slows what is written, so that going ahead with writing gains nothing.
+  result.lookahead = result.ring >= 2 && plan.firstWait > 0 && !gpu.inHostMemory ? 1 : 0;
   result.senders = plan.senders;
   result.receivers = plan.receivers;
   result.steps = static_cast<std::uint32_t>(plan.steps.size());
@@ -78,8 +79,10 @@ CallLaunch scheduleLaunch(const DeviceExecution& execution, const DeviceCall& co
   return launch;
 }
 
-// False if there is no such kernel for the codec or its blocks, or no place for messages of that many ranks.
+// False if there is no such kernel for the codec or its blocks, or no place for messages of that many ranks, or if the kernel would look
+// for messages, over and over, in host memory.
 bool makeOneshotLaunch(const Call& call, const DeviceCall& common, const GpuShare& gpu, CallLaunch* launch) {
+  if (gpu.inHostMemory) return false;
   const Quantization& quant = call.quant;
   const bool stochastic = isStochastic(call);
   const bool usual = common.ranks == 2 && !stochastic && quant.scale == qcclScaleFloat32 && quant.blockElems == 256;

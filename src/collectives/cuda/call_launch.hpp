@@ -26,7 +26,8 @@ struct CallLaunch {
 struct GpuShare {
   int multiprocessors = 0;
   int ranksPerDevice = 1;
-  int threadBlocks = 0;  // at most; 0: as many as run at the same time
+  int threadBlocks = 0;       // at most; 0: as many as run at the same time
+  bool inHostMemory = false;  // are the arenas
   // Thread blocks of a kernel that a multiprocessor holds at a time.
   std::function<int(const void* function, std::uint32_t threads, std::uint32_t sharedBytes)> residentBlocks;
 };

@@ -15,7 +15,6 @@
 #include "device/cuda/device_guard.hpp"
 #include "device/cuda/memory.hpp"
 #include "device/cuda/stream.hpp"
-#include "transport/cuda_ipc/peer_memory.hpp"
 
 namespace qccl::collectives::cuda {
 namespace {
@@ -24,17 +23,19 @@ static_assert(sizeof(DeviceCounts) == sizeof(quant::EncodeCounts));
 
 class CudaDeviceCalls final : public DeviceCalls {
  public:
-  CudaDeviceCalls(transport::Control& control, const std::vector<int>& hosts, int device, const DeviceCallOptions& options)
+  CudaDeviceCalls(std::unique_ptr<transport::PeerMemory> memory, transport::Control& control, const DeviceCallOptions& options)
       : control_(control),
         options_(options),
-        memory_(control, hosts, device, kArenaBytes, {{kWarpSlotsOffset, 0}, {kWarpSlotsBytes, kAbsent}}, Deadline::in(options.timeout)),
-        guard_(std::in_place, device),
+        memory_(std::move(memory)),
+        guard_(std::in_place, memory_->device()),
         counts_(sizeof(quant::EncodeCounts)),
+        state_(sizeof(CallState)),
         watch_(control, options) {
     device::cuda::Stream stream;
     device::cuda::fillAsync(counts_.data(), 0, counts_.bytes(), stream.handle());
+    device::cuda::fillAsync(state_.data(), 0, state_.bytes(), stream.handle());
     stream.synchronize();
-    if (memory_.ranksPerDevice() > 1) loadKernels();
+    if (memory_->ranksPerDevice() > 1) loadKernels();
     guard_.reset();
     control.allGather("", Deadline::in(options.timeout));  // no rank launches before all are here
   }
@@ -43,9 +44,9 @@ class CudaDeviceCalls final : public DeviceCalls {
     // Ends what still runs; then nothing of this rank uses what is freed below. What the other ranks still write is known only after
     // leave().
     watch_.abort();
-    if (!left_) memory_.abandon();
+    if (!left_) memory_->abandon();
     try {
-      const device::cuda::DeviceGuard guard(memory_.device());
+      const device::cuda::DeviceGuard guard(memory_->device());
       waitForCalls(Deadline::in(std::chrono::seconds(5)));
     } catch (const Error&) {
       // The device is lost, and with it all of this.
@@ -54,7 +55,7 @@ class CudaDeviceCalls final : public DeviceCalls {
 
   void launch(const DeviceExecution& execution) override {
     const std::lock_guard lock(mutex_);
-    const device::cuda::DeviceGuard guard(memory_.device());
+    const device::cuda::DeviceGuard guard(memory_->device());
     prepare(execution);
     setBuffers(&prepared_, execution.call.input, execution.call.output);
     const StreamHandle stream = execution.call.stream;
@@ -77,13 +78,13 @@ class CudaDeviceCalls final : public DeviceCalls {
     if (!isCapturing(stream)) last_.orderBefore(stream);
   }
 
-  const char* path() const override { return "peer"; }
+  const char* path() const override { return inHostMemory() ? "host" : "peer"; }
   bool canUseNccl() const override { return false; }
 
   DeviceCounts counts() override {
     DeviceCounts counts;
     const std::lock_guard lock(mutex_);
-    const device::cuda::DeviceGuard guard(memory_.device());
+    const device::cuda::DeviceGuard guard(memory_->device());
     device::cuda::Stream stream;  // does not wait for the caller's streams
     device::cuda::copyAsync(&counts, counts_.data(), sizeof(counts), stream.handle());
     stream.synchronize();
@@ -91,7 +92,7 @@ class CudaDeviceCalls final : public DeviceCalls {
   }
 
   void leave() override {
-    const device::cuda::DeviceGuard guard(memory_.device());
+    const device::cuda::DeviceGuard guard(memory_->device());
     if (!waitForCalls(Deadline::in(options_.timeout))) {
       fail(qcclTimeout, "rank ", control_.rank(), ": calls on GPU memory have not ended after ", options_.timeout.count(),
            " ms (QCCL_TIMEOUT_MS)");
@@ -102,6 +103,9 @@ class CudaDeviceCalls final : public DeviceCalls {
 
  private:
   using StreamHandle = device::StreamHandle;
+
+  bool inHostMemory() const { return memory_->kind() == transport::PeerMemory::Kind::host; }
+
   // Most calls are like the one before.
   void prepare(const DeviceExecution& execution) {
     if (prepared_.function != nullptr && announce(execution.call, 0) == prepared_.arguments().announcement) return;
@@ -139,7 +143,8 @@ class CudaDeviceCalls final : public DeviceCalls {
 
   DeviceCall commonArguments(const Call& call) {
     DeviceCall result{};
-    std::copy(memory_.arenas().begin(), memory_.arenas().end(), result.arenas);
+    std::copy(memory_->arenas().begin(), memory_->arenas().end(), result.arenas);
+    result.state = reinterpret_cast<CallState*>(state_.data());
     result.host = watch_.words();
     result.counts = reinterpret_cast<quant::EncodeCounts*>(counts_.data());
     result.announcement = announce(call, 0);
@@ -153,7 +158,7 @@ class CudaDeviceCalls final : public DeviceCalls {
   }
 
   GpuShare gpuShare() {
-    return {memory_.multiprocessors(), memory_.ranksPerDevice(), options_.threadBlocks,
+    return {memory_->multiprocessors(), memory_->ranksPerDevice(), options_.threadBlocks, inHostMemory(),
             [this](const void* function, std::uint32_t threads, std::uint32_t sharedBytes) {
               return residentBlocks(function, threads, sharedBytes);
             }};
@@ -171,9 +176,10 @@ class CudaDeviceCalls final : public DeviceCalls {
 
   transport::Control& control_;
   const DeviceCallOptions options_;
-  transport::PeerMemory memory_;
+  const std::unique_ptr<transport::PeerMemory> memory_;
   std::optional<device::cuda::DeviceGuard> guard_;  // while the members below are made
   device::cuda::DeviceBuffer counts_;
+  device::cuda::DeviceBuffer state_;
   DeviceFailureWatch watch_;
   std::mutex mutex_;
   CallLaunch prepared_;  // of the last kind of call
@@ -187,13 +193,18 @@ class CudaDeviceCalls final : public DeviceCalls {
 
 }  // namespace
 
-std::unique_ptr<DeviceCalls> makePeerCalls(transport::Control& control, const std::vector<int>& hosts, int device,
-                                           const DeviceCallOptions& options) {
+std::unique_ptr<DeviceCalls> makePeerCalls(transport::PeerMemory::Kind kind, transport::Control& control, const std::vector<int>& hosts,
+                                           int device, const DeviceCallOptions& options) {
   if (control.size() > static_cast<int>(kMaxRanks)) {
-    fail(qcclInvalidUsage, "a communicator of ", control.size(), " ranks cannot be used over peer memory; at most ", kMaxRanks,
-         " ranks can");
+    fail(qcclInvalidUsage, "a communicator of ", control.size(), " ranks cannot be used over memory that all of them have mapped; at most ",
+         kMaxRanks, " ranks can");
   }
-  return std::make_unique<CudaDeviceCalls>(control, hosts, device, options);
+  const Deadline deadline = Deadline::in(options.timeout);
+  auto memory =
+      kind == transport::PeerMemory::Kind::host
+          ? transport::shareHostMemory(control, hosts, device, kHostArenaBytes, deadline)
+          : transport::shareGpuMemory(control, hosts, device, kArenaBytes, {{kWarpSlotsOffset, 0}, {kWarpSlotsBytes, kAbsent}}, deadline);
+  return std::make_unique<CudaDeviceCalls>(std::move(memory), control, options);
 }
 
 }  // namespace qccl::collectives::cuda

@@ -68,7 +68,7 @@ template <typename T>
 class FlaggedRun {
  public:
   __device__ __forceinline__ explicit FlaggedRun(const FlaggedCall& call)
-      : call_(call), own_(headOf(call.arenas[call.rank])), number_(own_.calls), flaggedCalls_(own_.flaggedCalls) {}
+      : call_(call), own_(*call.state), number_(own_.calls), flaggedCalls_(own_.flaggedCalls) {}
 
   __device__ __forceinline__ void run() {
     if (threadIdx.x < kDataThreads) {
@@ -132,7 +132,7 @@ class FlaggedRun {
   }
 
   const FlaggedCall& call_;
-  ArenaHead& own_;
+  CallState& own_;
   const std::uint32_t number_;        // of this call, from 0
   const std::uint32_t flaggedCalls_;  // that were like this one
 };

@@ -40,6 +40,7 @@ inline constexpr int kMaxTails = 3;
 // What every kernel is told.
 struct DeviceCall {
   unsigned char* arenas[kMaxRanks];  // by rank
+  CallState* state;
   HostWords* host;
   quant::EncodeCounts* counts;
   const unsigned char* input;

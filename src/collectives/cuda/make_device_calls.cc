@@ -1,4 +1,5 @@
-// Which of the two carriers of calls on GPU memory does what: memory that all ranks have mapped, where there is such, and the real NCCL.
+// Which carrier of calls on GPU memory does what: memory that all ranks have mapped, the GPUs' or the host's, where there is such, and the
+// real NCCL.
 #include <mutex>
 #include <set>
 #include <string>
@@ -153,17 +154,20 @@ void requireDeviceExchange(const char* name, const DeviceCallOptions& options) {
 
 std::unique_ptr<DeviceCalls> makeDeviceCalls(transport::Control& control, const std::vector<int>& hosts, int device,
                                              const DeviceCallOptions& options) {
+  using Kind = transport::PeerMemory::Kind;
   const bool canUseNccl = cuda::meet(control, hosts, device, options);
   std::unique_ptr<DeviceCalls> peer;
   std::string why;
-  if (options.path != "nccl") {
+  for (const auto& [path, kind] : {std::pair{"peer", Kind::gpu}, std::pair{"host", Kind::host}}) {
+    if (peer || (options.path != "auto" && options.path != path)) continue;
     try {
-      peer = cuda::makePeerCalls(control, hosts, device, options);
+      peer = cuda::makePeerCalls(kind, control, hosts, device, options);
     } catch (const Error& error) {
-      // That the GPUs do not reach one another is the same Error on every rank; anything else ends the communicator.
-      if (options.path == "peer" || error.code() != qcclInvalidUsage || control.failed()) throw;
-      why = error.what();
-      log(LogLevel::info, "rank ", control.rank(), " of ", options.name, ": calls on GPU memory go over NCCL, because ", why);
+      // That there can be no such memory is the same Error on every rank; anything else ends the communicator.
+      if (options.path == path || error.code() != qcclInvalidUsage || control.failed()) throw;
+      log(LogLevel::info, "rank ", control.rank(), " of ", options.name, ": calls on GPU memory do not go by path ", path, ", because ",
+          error.what());
+      why += strCat(why.empty() ? "" : "; ", error.what());
     }
   }
   try {

@@ -41,7 +41,7 @@ class OneshotRun {
  public:
   __device__ __forceinline__ explicit OneshotRun(const OneshotCall& call)
       : call_(call),
-        own_(headOf(call.arenas[call.rank])),
+        own_(*call.state),
         warp_(threadIdx.x / 32),
         lane_(threadIdx.x % 32),
         number_(own_.calls),
@@ -348,7 +348,7 @@ class OneshotRun {
   }
 
   const OneshotCall& call_;
-  ArenaHead& own_;
+  CallState& own_;
   const std::uint32_t warp_;
   const std::uint32_t lane_;
   const std::uint32_t number_;     // of this call, from 0

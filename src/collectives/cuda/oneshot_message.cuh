@@ -6,8 +6,7 @@
 
 #include <cstdint>
 
-#include "collectives/cuda/arena.hpp"
-#include "collectives/cuda/kernel_call.hpp"
+#include "collectives/cuda/wait.cuh"
 
 namespace qccl::collectives::cuda {
 
@@ -16,11 +15,6 @@ inline constexpr std::uint32_t kAbsentWord = kAbsent * 0x01010101u;
 __device__ __forceinline__ uint4 loadRelaxed(const uint4* p) {
   uint4 v;
   asm volatile("ld.relaxed.sys.global.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p) : "memory");
-  return v;
-}
-__device__ __forceinline__ std::uint32_t loadRelaxed(const std::uint32_t* p) {
-  std::uint32_t v;
-  asm volatile("ld.relaxed.sys.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
   return v;
 }
 __device__ __forceinline__ void storeRelaxed(uint4* p, const uint4& v) {

@@ -25,41 +25,42 @@ template <typename Wire, typename T, bool kStochastic, typename Buffers>
 class BlockRun {
  public:
   __device__ __forceinline__ BlockRun(const ScheduleCall& call, unsigned char* shared)
-      : call_(call), own_(headOf(call.arenas[call.rank])), shared_(shared), firstTile_(flags(call.rank).tiles), number_(own_.calls) {}
+      : call_(call), own_(*call.state), shared_(shared), firstTile_(own_.blocks[blockIdx.x].tiles), number_(own_.calls) {}
 
   __device__ __forceinline__ void run() {
     if (!settle(call_)) return;
-    if (blockIdx.x == 0) postHeaders<BlockTeam>(call_, number_);
     const std::uint32_t tiles = blockIdx.x < call_.tiles ? (call_.tiles - blockIdx.x - 1) / gridDim.x + 1 : 0;
-    bool checked = blockIdx.x != 0;
     for (std::uint32_t i = 0; i < tiles + call_.lookahead; ++i) {
       if (i < tiles) {
         if (!waitForCredit(i)) return;
         if (!runSteps<true>(0, call_.firstWait, i)) return;
       }
-      if (!checked && !checkHeaders(call_, number_)) return;
-      checked = true;
+      // When its first messages are on their way.
+      if (i == 0) meetRanks();
       if (i < call_.lookahead) continue;
       const std::uint32_t tile = i - call_.lookahead;
       if (!runSteps<false>(call_.firstWait, call_.steps, tile)) return;
       acknowledge(tile, tile + 1 == tiles);
     }
-    if (!checked && !checkHeaders(call_, number_)) return;
+    if (tiles + call_.lookahead == 0) meetRanks();
     finish(tiles);
   }
 
  private:
   __device__ __forceinline__ BlockFlags& flags(std::uint32_t rank) const { return headOf(call_.arenas[rank]).blocks[blockIdx.x]; }
 
-  static __device__ __forceinline__ bool all(bool good) { return BlockTeam::all(good); }
-
   static __device__ __forceinline__ bool has(std::uint32_t mask, std::uint32_t rank) { return rank < kMaxRanks && (mask >> rank & 1) != 0; }
 
+  // By the thread block that has the fewest tiles.
+  __device__ __forceinline__ void meetRanks() const {
+    if (blockIdx.x == gridDim.x - 1 && threadIdx.x < 32) exchangeFingerprints(call_, number_);
+  }
+
   // Until the peers are done with what this tile's messages will overwrite. Also a barrier.
-  __device__ __forceinline__ bool waitForCredit(std::uint32_t i) {
+  __device__ __forceinline__ bool waitForCredit(std::uint32_t i) const {
     const std::uint32_t done = i < call_.ring ? firstTile_ : firstTile_ + i + 1 - call_.ring;
     const std::uint32_t peer = threadIdx.x;
-    return all(!has(call_.receivers, peer) || waitUntil(call_, &flags(call_.rank).read[peer], done, peer));
+    return blockAll(!has(call_.receivers, peer) || waitUntil(call_, &flags(call_.rank).read[peer], done, peer));
   }
 
   __device__ __forceinline__ void acknowledge(std::uint32_t i, bool lastOfCall) {
@@ -71,7 +72,7 @@ class BlockRun {
 
   __device__ __forceinline__ void finish(std::uint32_t tiles) {
     if (threadIdx.x != 0) return;
-    if (tiles > 0) flags(call_.rank).tiles = firstTile_ + tiles;
+    if (tiles > 0) own_.blocks[blockIdx.x].tiles = firstTile_ + tiles;
     if (kCounts && encodedBlocks_ > 0) quant::cuda::addCount(call_.counts->blocks, encodedBlocks_);
     if (leave(call_, number_)) own_.regionsABlock = call_.regionsABlock;
   }
@@ -141,7 +142,8 @@ class BlockRun {
             __syncthreads();
             break;
           case StepKind::recv:
-            if (!all(threadIdx.x != 0 || waitUntil(call_, ready(call_.rank, i, step.slot), firstTile_ + i + 1, step.peer))) return false;
+            if (!blockAll(threadIdx.x != 0 || waitUntil(call_, ready(call_.rank, i, step.slot), firstTile_ + i + 1, step.peer)))
+              return false;
             break;
           case StepKind::loadInput:
             Buffers::template take<false>(call_, part, chunk, sum);
@@ -200,7 +202,7 @@ class BlockRun {
   static constexpr bool kCounts = !Wire::kExact;
 
   const ScheduleCall& call_;
-  ArenaHead& own_;
+  CallState& own_;
   unsigned char* const shared_;
   const std::uint32_t firstTile_;  // of this thread block, counted over all calls
   const std::uint32_t number_;     // of this call, from 0

@@ -1,4 +1,4 @@
-// Waiting for other GPUs: what is waited for lies in the waiting rank's own memory; every wait has a bound and looks at the abort words.
+// Waiting for other GPUs: what is waited for lies in the waiting rank's own arena; every wait has a bound and looks at the abort words.
 // And flags of 4 bytes: what a thread block wrote before it sets one is visible to whoever has seen it.
 #pragma once
 
@@ -11,6 +11,12 @@ namespace qccl::collectives::cuda {
 __device__ __forceinline__ std::uint32_t loadAcquire(const std::uint32_t* word) {
   std::uint32_t value;
   asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(word) : "memory");
+  return value;
+}
+
+__device__ __forceinline__ std::uint32_t loadRelaxed(const std::uint32_t* word) {
+  std::uint32_t value;
+  asm volatile("ld.relaxed.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(word) : "memory");
   return value;
 }
 
@@ -38,7 +44,7 @@ __device__ __forceinline__ ArenaHead& headOf(unsigned char* arena) { return *rei
 // The first thread that gives up stops the others of this rank and tells the host why.
 static __device__ __noinline__ void giveUp(const DeviceCall& call, FailureRecord::Kind kind, std::uint32_t peer,
                                            const Announcement* theirs) {
-  ArenaHead& own = headOf(call.arenas[call.rank]);
+  CallState& own = *call.state;
   if (atomicExch(&own.stopped, 1u) != 0) return;
   FailureRecord& failure = call.host->failure;
   failure.peer = static_cast<std::int32_t>(peer);
@@ -54,7 +60,7 @@ static __device__ __noinline__ void giveUp(const DeviceCall& call, FailureRecord
 class Patience {
  public:
   __device__ __forceinline__ explicit Patience(const DeviceCall& call)
-      : call_(call), own_(headOf(call.arenas[call.rank])), start_(nanoseconds()), looked_(start_) {}
+      : call_(call), own_(*call.state), start_(nanoseconds()), looked_(start_) {}
 
   // Now and then. `peer` is who is waited for.
   __device__ __forceinline__ bool isOver(std::uint32_t peer) {
@@ -76,7 +82,7 @@ class Patience {
   static constexpr std::uint64_t kLookNs = 10'000'000;
 
   const DeviceCall& call_;
-  ArenaHead& own_;
+  CallState& own_;
   const std::uint64_t start_;
   std::uint64_t looked_;
 };

@@ -1,8 +1,10 @@
-// GPU memory of every rank of a communicator, mapped into each: kernels of one rank write into the memory of the others, over NVLink or
-// PCIe or within one GPU. Between threads of a process the pointers are shared, between processes CUDA's inter-process handles are.
+// Memory of every rank of a communicator that kernels of all ranks read and write: GPU memory, over NVLink or PCIe or within one GPU, or,
+// for GPUs that do not reach one another, page-locked memory of the host that they share.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "core/deadline.hpp"
@@ -10,7 +12,51 @@
 
 namespace qccl::transport {
 
-struct PeerOffer;
+// What ranks know of one another's.
+struct GpuFacts {
+  std::uint64_t process;  // a number that threads of one process have in common
+  char bus[16];           // of the GPU
+  std::int32_t multiprocessors;
+  std::int32_t capability;
+};
+
+class PeerMemory {
+ public:
+  enum class Kind { gpu, host };
+
+  // The other ranks must not use this rank's memory any more.
+  virtual ~PeerMemory() = default;
+  PeerMemory(const PeerMemory&) = delete;
+  PeerMemory& operator=(const PeerMemory&) = delete;
+
+  // Leaves the memory allocated, for a communicator that failed: nobody knows what the other ranks still write.
+  void abandon() { abandoned_ = true; }
+
+  Kind kind() const { return kind_; }
+  int device() const { return device_; }
+  // By rank; readable and writable by kernels on device().
+  const std::vector<unsigned char*>& arenas() const { return arenas_; }
+  int multiprocessors() const { return multiprocessors_; }  // the fewest of any rank's GPU
+  int ranksPerDevice() const { return ranksPerDevice_; }    // the most on any GPU
+
+ protected:
+  // Collective. Throws on every rank if the ranks are on several hosts or on GPUs of different kinds.
+  PeerMemory(Kind kind, Control& control, const std::vector<int>& hosts, int device, Deadline deadline);
+
+  // By rank.
+  const std::vector<GpuFacts>& facts() const { return facts_; }
+  bool abandoned() const { return abandoned_; }
+
+  std::vector<unsigned char*> arenas_;
+
+ private:
+  const Kind kind_;
+  const int device_;
+  bool abandoned_ = false;
+  int multiprocessors_ = 0;
+  int ranksPerDevice_ = 0;
+  std::vector<GpuFacts> facts_;
+};
 
 // So many bytes, all of that value.
 struct MemoryFill {
@@ -18,38 +64,17 @@ struct MemoryFill {
   unsigned char value;
 };
 
-class PeerMemory {
- public:
-  // Collective over all ranks of `control`, whose hosts `hosts` numbers. Allocates `bytes` on `device`, fills them from the first byte on,
-  // and maps the memory of the others. Throws the same kind of Error on every rank, with the reason of the first rank that has one:
-  // qcclInvalidUsage if the ranks are on several hosts, on GPUs of different kinds or without peer access; qcclUnhandledCudaError.
-  PeerMemory(Control& control, const std::vector<int>& hosts, int device, std::size_t bytes, const std::vector<MemoryFill>& fills,
-             Deadline deadline);
+// Collective over all ranks of `control`, whose hosts `hosts` numbers. Both throw the same kind of Error on every rank, with the reason of
+// the first rank that has one: qcclInvalidUsage if there can be no such memory here; qcclUnhandledCudaError.
+//
+// `bytes` of GPU memory on `device`, filled from the first byte on, with that of the others mapped. Between threads of a process the
+// pointers are shared, between processes CUDA's inter-process handles are. Not on GPUs without access to one another's memory.
+std::unique_ptr<PeerMemory> shareGpuMemory(Control& control, const std::vector<int>& hosts, int device, std::size_t bytes,
+                                           const std::vector<MemoryFill>& fills, Deadline deadline);
 
-  // The other ranks must not use this rank's memory any more.
-  ~PeerMemory();
-  PeerMemory(const PeerMemory&) = delete;
-  PeerMemory& operator=(const PeerMemory&) = delete;
-
-  // Leaves the memory allocated, for a communicator that failed: nobody knows what the other ranks still write.
-  void abandon() { abandoned_ = true; }
-
-  int device() const { return device_; }
-  // By rank; readable and writable by kernels on device().
-  const std::vector<unsigned char*>& arenas() const { return arenas_; }
-  int multiprocessors() const { return multiprocessors_; }  // the fewest of any rank's GPU
-  int ranksPerDevice() const { return ranksPerDevice_; }    // the most on any GPU
-
- private:
-  void mapPeers(const std::vector<PeerOffer>& offers, int rank);
-
-  const int device_;
-  bool abandoned_ = false;
-  int multiprocessors_ = 0;
-  int ranksPerDevice_ = 0;
-  std::vector<unsigned char*> arenas_;
-  unsigned char* own_ = nullptr;
-  std::vector<void*> opened_;  // of other processes
-};
+// `bytes` of zeros in page-locked host memory, with that of the others mapped for `device`. It has no name in any file system: processes
+// find one another's through /proc, so nothing is left of it however they end.
+std::unique_ptr<PeerMemory> shareHostMemory(Control& control, const std::vector<int>& hosts, int device, std::size_t bytes,
+                                            Deadline deadline);
 
 }  // namespace qccl::transport
