@@ -1,7 +1,9 @@
 #include <cstdio>
 #include <memory>
 
+#include "activations/error_bounds.hpp"
 #include "activations/gradient_comparison.hpp"
+#include "activations/paper_bounds.hpp"
 #include "activations/sensitivity.hpp"
 #include "app/checkpoint_model.hpp"
 #include "app/checkpoints.hpp"
@@ -21,8 +23,18 @@ struct ActivationsOptions {
   std::uint64_t budgetBytes = 0;  // 0: no plan is solved for
   std::int64_t batch = 8;
   std::int64_t seq = 0;
+  bool bounds = false;
   int threads = 0;
 };
+
+// What the formats of each plan do to derivatives, against what they may do.
+void printBounds(const CapturedActivations& captured, const Parameters& weights, const std::vector<ActivationPlan>& plans) {
+  for (const ActivationPlan& plan : plans) {
+    std::printf("\nplan %s: changes of derivatives, root mean squares\n%s", plan.name.c_str(),
+                boundTable(measureBounds(captured, weights, plan)).c_str());
+    std::printf("the paper's bounds for RMSNorm\n%s", paperTable(measurePaperBounds(captured, weights, plan)).c_str());
+  }
+}
 
 int runActivations(const ActivationsOptions& options) {
   const std::string folder = findCheckpoint(options.checkpoint);
@@ -37,6 +49,10 @@ int runActivations(const ActivationsOptions& options) {
   loadModel(folder, weights);
   std::printf("checkpoint %s, %lld sequences of %lld tokens, blocks of %d, scales %s\n", folder.c_str(),
               static_cast<long long>(batch.sequences), static_cast<long long>(seq), options.block, options.scale.c_str());
+  if (options.bounds) {
+    printBounds(captureActivations(weights, config, *ops, batch), weights, plans);
+    return 0;
+  }
   GradientProbe probe(weights, config, *ops, batch);
   if (options.budgetBytes > 0) {
     const ActivationPlan like = parseActivationPlan("exact", options.block, options.scale);
@@ -55,11 +71,15 @@ Command addActivationsCommand(CLI::App& app) {
   app.add_option("--checkpoint", options->checkpoint, "A checkpoint's folder, or a run's folder (its latest checkpoint)")->required();
   app.add_option("--data", options->data, "Folder made by `qccl-train prepare`; its val.bin is used")->required();
   app.add_option("--plan", options->plans, "Plans to compare, as for `train --activations`")->delimiter(' ')->capture_default_str();
-  app.add_option("--act-budget", options->budgetBytes,
-                 "Solve for the plan of least error whose codes and scales of the batch take at most so many bytes (6MiB)")
-      ->transform(CLI::AsSizeValue(false));
+  auto* budget = app.add_option("--act-budget", options->budgetBytes,
+                                "Solve for the plan of least error whose codes and scales of the batch take at most so many bytes (6MiB)")
+                     ->transform(CLI::AsSizeValue(false));
   app.add_option("--act-block", options->block, "Values that share a scale: a power of two from 32 to 4096")->capture_default_str();
   app.add_option("--act-scale", options->scale, "Scales: float32, bfloat16 or e8m0")->capture_default_str();
+  app.add_flag(
+         "--bounds", options->bounds,
+         "Instead: how far each layer's derivatives of RMSNorm, SwiGLU and softmax are from the exact ones, beside what is proved about it")
+      ->excludes(budget);
   app.add_option("--batch", options->batch, "Sequences of the batch")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--seq", options->seq, "Tokens of a sequence; 0: the model's positions")
       ->check(CLI::NonNegativeNumber)

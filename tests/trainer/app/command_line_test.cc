@@ -130,6 +130,11 @@ TEST_F(CommandLine, PlansForActivationsAreComparedAndPrinted) {
   EXPECT_THAT(compared.output, AllOf(HasSubstr("same bits"), HasSubstr("self_attn.q_proj.weight"), HasSubstr("predicted relative error")));
   EXPECT_THAT(compared.output, Not(HasSubstr("DIFFERS")));
 
+  const Ended bounded = run(
+      {"activations", "--checkpoint", shared_->path("compared"), "--data", shared_->data(), "--batch", "2", "--plan", "int4", "--bounds"});
+  EXPECT_EQ(bounded.code, 0) << bounded.output;
+  EXPECT_THAT(bounded.output, AllOf(HasSubstr("d/dgate"), HasSubstr("the paper's bounds")));
+
   const Ended planned =
       run({"plan", "--hidden",      "4096",  "--layers", "32", "--heads",  "32", "--kv-heads",      "8", "--ffn", "14336", "--seq",
            "8192", "--activations", "mixed", "--stages", "4",  "--chunks", "2",  "--micro-batches", "8"});
