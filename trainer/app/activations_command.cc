@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "activations/error_bounds.hpp"
+#include "activations/format_errors.hpp"
 #include "activations/gradient_comparison.hpp"
 #include "activations/paper_bounds.hpp"
 #include "activations/sensitivity.hpp"
@@ -24,6 +25,7 @@ struct ActivationsOptions {
   std::int64_t batch = 8;
   std::int64_t seq = 0;
   bool bounds = false;
+  bool formats = false;
   int threads = 0;
 };
 
@@ -34,6 +36,21 @@ void printBounds(const CapturedActivations& captured, const Parameters& weights,
                 boundTable(measureBounds(captured, weights, plan)).c_str());
     std::printf("the paper's bounds for RMSNorm\n%s", paperTable(measurePaperBounds(captured, weights, plan)).c_str());
   }
+}
+
+// Of each format that might do: the errors of tensors, and of gradients.
+void printFormats(const Parameters& weights, const ModelConfig& config, Ops& ops, const TokenBatch& batch, qcclScale_t scale) {
+  const CapturedActivations captured = captureActivations(weights, config, ops, batch);
+  FormatProbe probe(weights, config, ops, batch);
+  const std::vector<TriedFormat> formats = triedFormats(scale);
+  std::vector<KindErrors> tensors, gradients;
+  for (const TriedFormat& format : formats) {
+    tensors.push_back(tensorErrors(captured, format));
+    gradients.push_back(probe.gradientErrors(format));
+  }
+  std::printf("\nrelative error of the tensors, root mean square over layers\n%s", formatTable(formats, tensors).c_str());
+  std::printf("\nrelative error of the gradient with the tensors of one kind so, and all others exact\n%s",
+              formatTable(formats, gradients).c_str());
 }
 
 int runActivations(const ActivationsOptions& options) {
@@ -51,6 +68,10 @@ int runActivations(const ActivationsOptions& options) {
               static_cast<long long>(batch.sequences), static_cast<long long>(seq), options.block, options.scale.c_str());
   if (options.bounds) {
     printBounds(captureActivations(weights, config, *ops, batch), weights, plans);
+    return 0;
+  }
+  if (options.formats) {
+    printFormats(weights, config, *ops, batch, parseActivationPlan("exact", options.block, options.scale).scale);
     return 0;
   }
   GradientProbe probe(weights, config, *ops, batch);
@@ -76,10 +97,15 @@ Command addActivationsCommand(CLI::App& app) {
                      ->transform(CLI::AsSizeValue(false));
   app.add_option("--act-block", options->block, "Values that share a scale: a power of two from 32 to 4096")->capture_default_str();
   app.add_option("--act-scale", options->scale, "Scales: float32, bfloat16 or e8m0")->capture_default_str();
+  auto* formats = app.add_flag("--formats", options->formats,
+                               "Instead: what each kind of tensor, and with it the gradient, loses in int4, int4 with zero points and with "
+                               "signed scales, fp4, int5, int6, fp8 and int8, in blocks of 32 to 256")
+                      ->excludes(budget);
   app.add_flag(
          "--bounds", options->bounds,
          "Instead: how far each layer's derivatives of RMSNorm, SwiGLU and softmax are from the exact ones, beside what is proved about it")
-      ->excludes(budget);
+      ->excludes(budget)
+      ->excludes(formats);
   app.add_option("--batch", options->batch, "Sequences of the batch")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--seq", options->seq, "Tokens of a sequence; 0: the model's positions")
       ->check(CLI::NonNegativeNumber)

@@ -85,7 +85,7 @@ void addTrainFlags(CLI::App& app, TrainOptions& o) {
   app.add_option(
          "--activations", o.activations,
          "How what backward needs is kept: exact (FP32, where it is), bf16, agoq (attention bf16, the rest 4 bits), mixed (attention 8 "
-         "bits, the rest 4), int4, int5, int6, int8, bits by kind such as q=8,k=8,rest=4, or auto: the plan of least error within "
+         "bits, the rest 4), int4, int5, int6, int8, fp4, fp8, by kind such as q=8,k=8,rest=fp4, or auto: the plan of least error within "
          "--act-budget, measured on this model and data")
       ->capture_default_str()
       ->group(activations);

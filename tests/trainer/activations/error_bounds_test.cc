@@ -47,7 +47,7 @@ TEST(ErrorBounds, TheModelHasLearned) { EXPECT_LT(trainedModel().loss, 0.8F * tr
 double loosest(BoundedQuantity quantity) { return quantity == BoundedQuantity::kAttention ? 60 : 8; }
 
 TEST(ErrorBounds, HoldOnEveryLayerOfATrainedModelInEveryFormat) {
-  for (const char* text : {"bf16", "int8", "int6", "int5", "int4", "mixed", "rest=4,lse=32"}) {
+  for (const char* text : {"bf16", "int8", "int6", "int5", "int4", "mixed", "rest=4,lse=32", "fp8", "fp4"}) {
     for (const int block : {32, 128, 4096}) {
       const auto errors = measureBounds(trainedModel().captured, trainedModel().model.parameters(), plan(text, block));
       ASSERT_EQ(errors.size(), 5u * 3);
@@ -56,8 +56,10 @@ TEST(ErrorBounds, HoldOnEveryLayerOfATrainedModelInEveryFormat) {
             std::string(text) + ", block " + std::to_string(block) + ", layer " + std::to_string(each.layer) + ", " + nameOf(each.quantity);
         EXPECT_GT(each.measured, 0) << where;
         EXPECT_LE(each.worst, 1) << where;
-        // With the statistics of forward the bound of a row grows as an exponential does, and promises nothing in 4 bits.
-        if (block == 128 && text != std::string("rest=4,lse=32")) {
+        // With the statistics of forward the bound of a row grows as an exponential does, and promises nothing in 4 bits. The error of a
+        // float is that of the largest value for few values only.
+        const std::string name = text;
+        if (block == 128 && name != "rest=4,lse=32" && name != "fp4" && name != "fp8") {
           EXPECT_LT(each.bound, loosest(each.quantity) * each.measured) << where;
         }
       }

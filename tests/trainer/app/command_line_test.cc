@@ -134,6 +134,10 @@ TEST_F(CommandLine, PlansForActivationsAreComparedAndPrinted) {
       {"activations", "--checkpoint", shared_->path("compared"), "--data", shared_->data(), "--batch", "2", "--plan", "int4", "--bounds"});
   EXPECT_EQ(bounded.code, 0) << bounded.output;
   EXPECT_THAT(bounded.output, AllOf(HasSubstr("d/dgate"), HasSubstr("the paper's bounds")));
+  const Ended formats =
+      run({"activations", "--checkpoint", shared_->path("compared"), "--data", shared_->data(), "--batch", "1", "--seq", "8", "--formats"});
+  EXPECT_EQ(formats.code, 0) << formats.output;
+  EXPECT_THAT(formats.output, AllOf(HasSubstr("int4, zero point"), HasSubstr("relative error of the gradient")));
 
   const Ended planned =
       run({"plan", "--hidden",      "4096",  "--layers", "32", "--heads",  "32", "--kv-heads",      "8", "--ffn", "14336", "--seq",
