@@ -9,6 +9,8 @@
 #include "app/checkpoint_model.hpp"
 #include "app/checkpoints.hpp"
 #include "app/commands.hpp"
+#include "app/plan_drawing.hpp"
+#include "io/atomic_file.hpp"
 #include "io/checkpoint.hpp"
 
 namespace qccl::train {
@@ -22,6 +24,7 @@ struct ActivationsOptions {
   int block = 128;
   std::string scale = "bfloat16";
   std::uint64_t budgetBytes = 0;  // 0: no plan is solved for
+  std::string svg;
   std::int64_t batch = 8;
   std::int64_t seq = 0;
   bool bounds = false;
@@ -80,6 +83,10 @@ int runActivations(const ActivationsOptions& options) {
     const SolvedPlan solved = solvePlan(measureSensitivities(probe, probe.rows(), like), config, options.budgetBytes, like);
     std::printf("plan auto, of at most %llu bytes\n%s\n", static_cast<unsigned long long>(options.budgetBytes), planTable(solved).c_str());
     plans.push_back(solved.plan);
+    if (!options.svg.empty()) {
+      writeFileAtomically(options.svg, drawPlan(solved.plan, config, probe.rows()));
+      std::printf("wrote %s\n\n", options.svg.c_str());
+    }
   }
   std::fputs(comparisonTable(comparePlans(probe, plans)).c_str(), stdout);
   return 0;
@@ -97,6 +104,7 @@ Command addActivationsCommand(CLI::App& app) {
                      ->transform(CLI::AsSizeValue(false));
   app.add_option("--act-block", options->block, "Values that share a scale: a power of two from 32 to 4096")->capture_default_str();
   app.add_option("--act-scale", options->scale, "Scales: float32, bfloat16 or e8m0")->capture_default_str();
+  app.add_option("--svg", options->svg, "Draw the plan that is solved for into this file")->needs(budget);
   auto* formats = app.add_flag("--formats", options->formats,
                                "Instead: what each kind of tensor, and with it the gradient, loses in int4, int4 with zero points and with "
                                "signed scales, fp4, int5, int6, fp8 and int8, in blocks of 32 to 256")
