@@ -92,6 +92,13 @@ void addTrainFlags(CLI::App& app, TrainOptions& o) {
   app.add_option("--act-budget", o.actBudgetBytes, "Plan auto: bytes for codes and scales of a micro-batch (6GiB)")
       ->transform(CLI::AsSizeValue(false))
       ->group(activations);
+  app.add_option("--act-measure-at", o.actMeasureAt, "Plan auto: measure and solve after so many steps")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(activations);
+  app.add_option("--act-before", o.actBefore, "Plan auto: the plan until then, such as exact or mixed")
+      ->capture_default_str()
+      ->group(activations);
   app.add_option("--act-block", o.actBlock, "Values that share a scale: a power of two from 32 to 4096")
       ->capture_default_str()
       ->group(activations);
@@ -180,10 +187,14 @@ void checkTrainOptions(const TrainOptions& o) {
   activationPlanOf(o);
   if (o.activations == "auto" && o.actBudgetBytes == 0) failTrain("--activations auto needs --act-budget: how many bytes may be kept");
   if (o.activations != "auto" && o.actBudgetBytes > 0) failTrain("--act-budget is for --activations auto, not ", o.activations);
+  if (o.activations != "auto" && (o.actMeasureAt > 0 || o.actBefore != "exact"))
+    failTrain("--act-measure-at and --act-before are for --activations auto, not ", o.activations);
+  if (o.actBefore != "exact" && o.actMeasureAt == 0)
+    failTrain("--act-before ", o.actBefore, " has no steps: give --act-measure-at, after how many steps the plan is solved for");
 }
 
 ActivationPlan activationPlanOf(const TrainOptions& o) {
-  return parseActivationPlan(o.activations == "auto" ? "exact" : o.activations, o.actBlock, o.actScale);
+  return parseActivationPlan(o.activations == "auto" ? o.actBefore : o.activations, o.actBlock, o.actScale);
 }
 
 CommMode commModeOf(const TrainOptions& o, int worldSize) {

@@ -62,6 +62,8 @@ TEST_F(CommandLine, WrongFlagsAreNamed) {
   expectSentence(train("x", {"--steps", "4", "--ranks", "2", "--comm", "none"}), "--comm none is for one rank");
   expectSentence(train("x", {"--steps", "4", "--block", "77"}), "--block 77 is not a power of two");
   expectSentence(train("x", {"--steps", "4", "--heads", "3"}), "is not a multiple of --heads 3");
+  expectSentence(train("x", {"--steps", "4", "--activations", "auto", "--act-budget", "100000", "--act-measure-at", "4"}),
+                 "--act-measure-at 4 is not within the 4 steps of the run");
   EXPECT_FALSE(std::filesystem::exists(shared_->path("x/log.jsonl")));
 }
 
