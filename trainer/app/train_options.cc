@@ -194,7 +194,15 @@ void checkTrainOptions(const TrainOptions& o) {
 }
 
 ActivationPlan activationPlanOf(const TrainOptions& o) {
-  return parseActivationPlan(o.activations == "auto" ? o.actBefore : o.activations, o.actBlock, o.actScale);
+  const ActivationPlan exact =
+      parseActivationPlan("exact", o.actBlock, o.actScale);  // first, so that flags of all plans are not blamed on one
+  if (o.activations != "auto") return parseActivationPlan(o.activations, o.actBlock, o.actScale);
+  if (o.actBefore == exact.name) return exact;
+  try {
+    return parseActivationPlan(o.actBefore, o.actBlock, o.actScale);
+  } catch (const TrainError& error) {
+    failTrain("--act-before ", o.actBefore, ", the plan before that of --activations auto: ", error.what());
+  }
 }
 
 CommMode commModeOf(const TrainOptions& o, int worldSize) {

@@ -103,6 +103,9 @@ TEST(TrainOptions, PlansForActivationsAreChecked) {
   options.actMeasureAt = 10;
   EXPECT_EQ(test::sentenceOf([&] { checkTrainOptions(options); }), "");
   EXPECT_EQ(activationPlanOf(options).bits, parseActivationPlan("mixed", 128, "bfloat16").bits);
+  options.actBefore = "auto";
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }),
+              HasSubstr("--act-before auto, the plan before that of --activations auto: 'auto' is no plan"));
   options.actBudgetBytes = 0;
   options.activations = "mixed";
   EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }),
