@@ -10,8 +10,14 @@ namespace qccl::train {
 namespace {
 
 constexpr const char* kUsage =
-    "give exact, bf16, agoq, mixed, int4, int5, int6, int8, or bits by kind (xhat1, q, k, v, o, xhat2, gate, up, "
-    "attention, rest) such as attention=8,rest=4";
+    "give exact, bf16, agoq, mixed, int4, int5, int6, int8, fp4, fp8, or bits by kind (xhat1, q, k, v, o, xhat2, gate, "
+    "up, attention, rest) such as attention=8,rest=4";
+
+// What a tensor's values become.
+struct Width {
+  int bits = 0;
+  bool isFloat = false;
+};
 
 bool isAttention(std::size_t kind) { return kind >= 1 && kind <= 4; }
 
@@ -32,41 +38,50 @@ std::optional<KindBits> namedPlan(const std::string& name) {
   return std::nullopt;
 }
 
-int readBits(const std::string& text, const std::string& part) {
-  for (const int bits : {4, 5, 6, 8, 16, 32}) {
-    if (text == std::to_string(bits)) return bits;
-  }
-  failTrain("'", part, "' in --activations: saved tensors are kept in 4, 5, 6, 8, 16 or 32 bits");
+std::optional<Width> floatWidth(const std::string& name) {
+  if (name == "fp4") return Width{4, true};
+  if (name == "fp8") return Width{8, true};
+  return std::nullopt;
 }
 
-// Sets the bits, and whether lse is kept.
+Width readWidth(const std::string& text, const std::string& part) {
+  for (const int bits : {4, 5, 6, 8, 16, 32}) {
+    if (text == std::to_string(bits)) return {bits, false};
+  }
+  if (const auto width = floatWidth(text)) return *width;
+  failTrain("'", part, "' in --activations: saved tensors are kept in 4, 5, 6, 8, 16 or 32 bits, fp4 or fp8");
+}
+
+// Sets the bits and floats, and whether lse is kept.
 void readKinds(const std::string& text, ActivationPlan* plan, bool* keepsStatistics) {
-  KindBits& bits = plan->bits;
-  int rest = 16, attention = 0;
+  std::array<Width, kSavedKinds.size()> widths{};
+  Width rest{16}, attention{};
   if (text.empty()) failTrain("--activations is empty; ", kUsage);
   std::istringstream parts(text);
   for (std::string part; std::getline(parts, part, ',');) {
     const std::size_t equals = part.find('=');
     if (equals == std::string::npos) failTrain("'", text, "' is no plan for --activations; ", kUsage);
     const std::string kind = part.substr(0, equals);
-    const int value = readBits(part.substr(equals + 1), part);
+    const Width value = readWidth(part.substr(equals + 1), part);
     const auto found = std::find(kSavedKinds.begin(), kSavedKinds.end(), kind);
     if (kind == "rest") {
       rest = value;
     } else if (kind == "lse") {
-      if (value != 32) failTrain("'", part, "' in --activations: lse is kept in 32 bits, or computed again");
+      if (value.bits != 32) failTrain("'", part, "' in --activations: lse is kept in 32 bits, or computed again");
       *keepsStatistics = true;
     } else if (kind == "attention") {
       attention = value;
     } else if (found != kSavedKinds.end()) {
-      bits[static_cast<std::size_t>(found - kSavedKinds.begin())] = value;
+      widths[static_cast<std::size_t>(found - kSavedKinds.begin())] = value;
     } else {
       failTrain("'", kind, "' in --activations is no kind of saved tensor; ", kUsage);
     }
   }
-  for (std::size_t i = 0; i < bits.size(); ++i) {
-    if (bits[i] == 0 && isAttention(i)) bits[i] = attention;
-    if (bits[i] == 0) bits[i] = rest;
+  for (std::size_t i = 0; i < widths.size(); ++i) {
+    if (widths[i].bits == 0 && isAttention(i)) widths[i] = attention;
+    if (widths[i].bits == 0) widths[i] = rest;
+    plan->bits[i] = widths[i].bits;
+    plan->floats[i] = widths[i].isFloat;
   }
 }
 
@@ -102,7 +117,11 @@ qcclPackedFormat_t formatOfBits(int bits, const ActivationPlan& plan) {
   return {codec(), plan.scale, plan.blockElems};
 }
 
-qcclPackedFormat_t ActivationPlan::formatOf(std::size_t layer, std::size_t kind) const { return formatOfBits(bitsOf(layer, kind), *this); }
+qcclPackedFormat_t ActivationPlan::formatOf(std::size_t layer, std::size_t kind) const {
+  const int width = bitsOf(layer, kind);
+  if (byLayer.empty() && floats[kind]) return {width == 4 ? qcclCodecFp4E2m1 : qcclCodecFp8E4m3, scale, blockElems};
+  return formatOfBits(width, *this);
+}
 
 bool losesBitsOfQOrK(const ActivationPlan& plan) {
   const auto loses = [](const KindBits& bits) { return bits[1] < 16 || bits[2] < 16; };
@@ -120,6 +139,9 @@ ActivationPlan parseActivationPlan(const std::string& text, int blockElems, cons
   bool keepsStatistics = false;
   if (const auto named = namedPlan(text)) {
     plan.bits = *named;
+  } else if (const auto width = floatWidth(text)) {
+    plan.bits.fill(width->bits);
+    plan.floats.fill(true);
   } else {
     readKinds(text, &plan, &keepsStatistics);
   }

@@ -4,7 +4,9 @@
 #include "activations/pooled_activations.hpp"
 #include "activations/stage_plan.hpp"
 #include "app/commands.hpp"
+#include "app/plan_drawing.hpp"
 #include "app/train_options.hpp"
+#include "io/atomic_file.hpp"
 #include "model/activations.hpp"
 
 namespace qccl::train {
@@ -14,6 +16,7 @@ namespace {
 struct PlanOptions {
   TrainOptions train;
   PipelineShape pipeline;
+  std::string svg;
 };
 
 int runPlan(PlanOptions options) {
@@ -27,9 +30,16 @@ int runPlan(PlanOptions options) {
   std::printf("a micro-batch of %lld sequences of %lld tokens, plan %s\n%s", static_cast<long long>(o.batch), static_cast<long long>(o.seq),
               plan.name.c_str(), PooledActivations::report(config, rows, plan).c_str());
   std::printf("in FP32: %.3f GiB, in bf16: %.3f GiB\n", exactBytes / (1 << 30), exactBytes / 2 / (1 << 30));
-  if (options.pipeline.stages == 1 && options.pipeline.chunks == 1) return 0;
-  options.pipeline.rows = rows;
-  std::printf("\n%s", stageTable(planStages(config, options.pipeline, plan)).c_str());
+  std::vector<StagePlan> stages;
+  if (options.pipeline.stages > 1 || options.pipeline.chunks > 1) {
+    options.pipeline.rows = rows;
+    stages = planStages(config, options.pipeline, plan);
+    std::printf("\n%s", stageTable(stages).c_str());
+  }
+  if (!options.svg.empty()) {
+    writeFileAtomically(options.svg, drawPlan(plan, config, rows, stages));
+    std::printf("wrote %s\n", options.svg.c_str());
+  }
   return 0;
 }
 
@@ -52,6 +62,7 @@ Command addPlanCommand(CLI::App& app) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--micro-batches", options->pipeline.microBatches, "Of a step")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--svg", options->svg, "Draw the plan, and the peaks of the stages, into this file");
   return [options](char* const*) { return runPlan(*options); };
 }
 

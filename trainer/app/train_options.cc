@@ -85,12 +85,19 @@ void addTrainFlags(CLI::App& app, TrainOptions& o) {
   app.add_option(
          "--activations", o.activations,
          "How what backward needs is kept: exact (FP32, where it is), bf16, agoq (attention bf16, the rest 4 bits), mixed (attention 8 "
-         "bits, the rest 4), int4, int5, int6, int8, bits by kind such as q=8,k=8,rest=4, or auto: the plan of least error within "
+         "bits, the rest 4), int4, int5, int6, int8, fp4, fp8, by kind such as q=8,k=8,rest=fp4, or auto: the plan of least error within "
          "--act-budget, measured on this model and data")
       ->capture_default_str()
       ->group(activations);
   app.add_option("--act-budget", o.actBudgetBytes, "Plan auto: bytes for codes and scales of a micro-batch (6GiB)")
       ->transform(CLI::AsSizeValue(false))
+      ->group(activations);
+  app.add_option("--act-measure-at", o.actMeasureAt, "Plan auto: measure and solve after so many steps")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group(activations);
+  app.add_option("--act-before", o.actBefore, "Plan auto: the plan until then, such as exact or mixed")
+      ->capture_default_str()
       ->group(activations);
   app.add_option("--act-block", o.actBlock, "Values that share a scale: a power of two from 32 to 4096")
       ->capture_default_str()
@@ -180,10 +187,22 @@ void checkTrainOptions(const TrainOptions& o) {
   activationPlanOf(o);
   if (o.activations == "auto" && o.actBudgetBytes == 0) failTrain("--activations auto needs --act-budget: how many bytes may be kept");
   if (o.activations != "auto" && o.actBudgetBytes > 0) failTrain("--act-budget is for --activations auto, not ", o.activations);
+  if (o.activations != "auto" && (o.actMeasureAt > 0 || o.actBefore != "exact"))
+    failTrain("--act-measure-at and --act-before are for --activations auto, not ", o.activations);
+  if (o.actBefore != "exact" && o.actMeasureAt == 0)
+    failTrain("--act-before ", o.actBefore, " has no steps: give --act-measure-at, after how many steps the plan is solved for");
 }
 
 ActivationPlan activationPlanOf(const TrainOptions& o) {
-  return parseActivationPlan(o.activations == "auto" ? "exact" : o.activations, o.actBlock, o.actScale);
+  const ActivationPlan exact =
+      parseActivationPlan("exact", o.actBlock, o.actScale);  // first, so that flags of all plans are not blamed on one
+  if (o.activations != "auto") return parseActivationPlan(o.activations, o.actBlock, o.actScale);
+  if (o.actBefore == exact.name) return exact;
+  try {
+    return parseActivationPlan(o.actBefore, o.actBlock, o.actScale);
+  } catch (const TrainError& error) {
+    failTrain("--act-before ", o.actBefore, ", the plan before that of --activations auto: ", error.what());
+  }
 }
 
 CommMode commModeOf(const TrainOptions& o, int worldSize) {

@@ -54,6 +54,8 @@ struct TrainOptions {
   // What is kept between forward and backward.
   std::string activations = "exact";
   std::uint64_t actBudgetBytes = 0;  // of plan auto
+  std::int64_t actMeasureAt = 0;     // when it is solved for: steps done
+  std::string actBefore = "exact";   // what is kept until then
   int actBlock = 128;
   std::string actScale = "bfloat16";
 
@@ -88,7 +90,7 @@ void addTrainFlags(CLI::App& app, TrainOptions& options);
 // Throws TrainError for values that do not fit together.
 void checkTrainOptions(const TrainOptions& options);
 
-// How saved activations are kept, from the flags; with auto, exactly until the plan is solved for. Throws TrainError.
+// How saved activations are kept, from the flags; with auto, as they are until the plan is solved for. Throws TrainError.
 ActivationPlan activationPlanOf(const TrainOptions& options);
 
 // How gradients travel and are kept, from the flags. Throw TrainError.

@@ -61,8 +61,9 @@ void TrainRun::save() {
       saveModel(folder, model_->config(), model_->parameters());
       saveOptimizer(folder, model_->parameters(), *optimizer_);
       tokenizer_->save(folder + "/tokenizer.json");
-      const LogRecord state = {{"step", step_},       {"samples", loader_->state().samples},        {"seed", options_.seed},
-                               {"seq", options_.seq}, {"train_crc32", trainFile_->info().checksum}, {"ranks", group_.size()}};
+      LogRecord state = {{"step", step_},       {"samples", loader_->state().samples},        {"seed", options_.seed},
+                         {"seq", options_.seq}, {"train_crc32", trainFile_->info().checksum}, {"ranks", group_.size()}};
+      if (solvedPlan_) state["activations"] = planRecord();
       writeFileAtomically(folder + "/trainer.json", state.dump(2) + "\n");
     });
     std::printf("saved      %s\n", saved.folder.c_str());
@@ -186,8 +187,13 @@ void TrainRun::checkReplicas() {
 TrainOutcome TrainRun::run() {
   catchStopSignals();
   logConfig();
+  if (solvedPlan_) logPlan();
   TrainOutcome outcome;
   while (step_ < schedule_.totalSteps && !outcome.interrupted) {
+    if (planIsDue()) {
+      together([this] { planActivations(); });
+      logPlan();
+    }
     const StepResult result = step();
     afterStep(result);
     outcome.trainLoss = result.loss;

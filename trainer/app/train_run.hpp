@@ -50,7 +50,13 @@ class TrainRun {
   void openData();
   void makeModel();
   void agreeOnOptions();
+  bool planIsDue() const;
   void planActivations();
+  void usePlan(SolvedPlan solved);
+  void logPlan();
+  LogRecord planRecord() const;
+  void readPlan(const nlohmann::json& state, const std::string& folder);
+  void sharePlan();
   void prepareRunFolder();
   void shareStart();
   void loadOrInitialize();
@@ -79,7 +85,7 @@ class TrainRun {
   std::unique_ptr<TokenFile> trainFile_;
   std::unique_ptr<TokenFile> valFile_;
   std::unique_ptr<PooledActivations> keeper_;  // with --activations other than exact
-  std::optional<SolvedPlan> solvedPlan_;       // with --activations auto
+  std::optional<SolvedPlan> solvedPlan_;       // with --activations auto, once it is solved for
   std::unique_ptr<Llama> model_;
   std::unique_ptr<AdamW> optimizer_;
   LoaderState startState_;  // of the loader, once restored

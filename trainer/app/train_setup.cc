@@ -1,5 +1,4 @@
 // How a run begins: data, model, agreement among the ranks, the run's folder, and the weights that it starts from.
-#include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
@@ -55,7 +54,6 @@ TrainRun::TrainRun(const TrainOptions& options, Group& group, int threads)
     loadOrInitialize();
   });
   shareStart();
-  if (options_.activations == "auto") together([this] { planActivations(); });
 }
 
 void TrainRun::openData() {
@@ -100,19 +98,13 @@ void TrainRun::makeModel() {
   schedule_.warmupSteps = options_.warmup;
   schedule_.totalSteps = totalSteps(options_, group_.size());
   schedule_.validate();
+  if (options_.actMeasureAt >= schedule_.totalSteps && options_.activations == "auto") {
+    failTrain("--act-measure-at ", options_.actMeasureAt, " is not within the ", schedule_.totalSteps,
+              " steps of the run; measure earlier, or give --activations ", options_.actBefore, " instead of auto");
+  }
   store_ = std::make_unique<GradientStore>(model_->parameters(), storeOptionsOf(options_, group_.rank()));
   reducer_ = std::make_unique<GradientReducer>(group_, *store_, reducerOptionsOf(options_, group_.size()));
   capture_ = std::make_unique<GradientCapture>(options_.saveGradients, options_.out + "/gradients", model_->parameters());
-}
-
-// On every rank, with the same weights and the same batch, and so with the same plan.
-void TrainRun::planActivations() {
-  const TokenBatch batch = firstWindows(*trainFile_, options_.batch, options_.seq);
-  const ActivationPlan like = activationPlanOf(options_);
-  GradientProbe probe(model_->parameters(), model_->config(), *ops_, batch);
-  const auto sensitivities = measureSensitivities(probe, options_.batch * options_.seq, like);
-  solvedPlan_ = solvePlan(sensitivities, model_->config(), options_.actBudgetBytes, like);
-  keeper_->setPlan(solvedPlan_->plan);
 }
 
 // Ranks that were started with different flags or data would train nonsense, or wait for one another.
@@ -125,7 +117,8 @@ void TrainRun::agreeOnOptions() {
        << ' ' << o.beta1 << ' ' << o.beta2 << ' ' << o.clip << ' ' << o.seed << ' ' << mode_.name << ' ' << o.commScale << ' '
        << o.commRounding << ' ' << o.errorFeedback << ' ' << o.gradStore << ' ' << o.gradRounding << ' ' << o.block << ' ' << o.minBytes
        << ' ' << o.bucketMb << ' ' << o.checkEvery << ' ' << o.evalEvery << ' ' << o.evalBatches << ' ' << o.saveEvery << ' ' << o.resume
-       << ' ' << o.saveGradients << ' ' << o.activations << ' ' << o.actBudgetBytes << ' ' << o.actBlock << ' ' << o.actScale;
+       << ' ' << o.saveGradients << ' ' << o.activations << ' ' << o.actBudgetBytes << ' ' << o.actBlock << ' ' << o.actScale << ' '
+       << o.actMeasureAt << ' ' << o.actBefore;
   const std::uint64_t hash = hashBytes(text.str(), 0);
   std::uint64_t extremes[2] = {hash, ~hash};
   group_.max(extremes);
@@ -179,6 +172,7 @@ void TrainRun::shareStart() {
 
 void TrainRun::shareState() {
   group_.broadcast(model_->parameters().values());
+  sharePlan();
   if (optimizer_->steps() == 0) return;  // both moments are zero everywhere
   group_.broadcast(optimizer_->firstMoment());
   group_.broadcast(optimizer_->secondMoment());
@@ -205,6 +199,7 @@ void TrainRun::readCheckpoint(const std::string& folder) {
   loadOptimizer(folder, model_->parameters(), *optimizer_);
   step_ = number("step");
   startState_.samples = static_cast<std::uint64_t>(number("samples"));
+  readPlan(state, folder);
 }
 
 void TrainRun::logConfig() {
@@ -230,6 +225,8 @@ void TrainRun::logConfig() {
                 {"activations", o.activations},
                 {"act_block", o.actBlock},
                 {"act_scale", o.actScale},
+                {"act_measure_at", o.actMeasureAt},
+                {"act_before", o.actBefore},
                 {"model", modelRecord(model, model.parameterCount())},
                 {"batch", o.batch},
                 {"seq", o.seq},
@@ -254,13 +251,6 @@ void TrainRun::logConfig() {
               static_cast<double>(schedule_.totalSteps * stepTokens / o.seq) / static_cast<double>(loader_->windows()));
   std::printf("ranks      %d, gradients kept in %s, exchanged %s in %zu buckets\n", group_.size(), o.gradStore.c_str(), mode_.name.c_str(),
               store_->layout().buckets.size());
-  if (solvedPlan_) {
-    log_->append({{"kind", "activations"},
-                  {"bits", solvedPlan_->plan.byLayer},
-                  {"bytes", solvedPlan_->bytes},
-                  {"predicted_error", std::sqrt(solvedPlan_->predictedError)}});
-    std::printf("%s", planTable(*solvedPlan_).c_str());
-  }
   std::printf("compute    %s\n", cpuOpsDescription().c_str());
   std::fflush(stdout);
 }

@@ -59,6 +59,15 @@ TEST(PooledActivations, ForwardIsExactAndGradientsAreAsExactAsThePlan) {
   EXPECT_LT(errorOf(all.back()), 0.5);
 }
 
+TEST(PooledActivations, FloatsTakeTheBytesOfIntegers) {
+  const auto all = Setting().compare({"fp8", "fp4", "int8", "int4"});
+  for (const PlanComparison& each : all) EXPECT_TRUE(each.sameLoss) << each.plan.name;
+  EXPECT_LT(errorOf(all[0]), errorOf(all[1]));
+  EXPECT_EQ(all[0].savedBytes, all[2].savedBytes);
+  EXPECT_EQ(all[1].savedBytes, all[3].savedBytes);
+  EXPECT_NE(errorOf(all[1]), errorOf(all[3])) << "other codes";
+}
+
 // A tensor that loses bits changes what is computed from it, and from there on downwards, and nothing else.
 TEST(PooledActivations, ErrorsAreWhereTheBitsAreMissing) {
   const auto all = Setting().compare({"gate=4,rest=32", "xhat1=4,rest=32"});

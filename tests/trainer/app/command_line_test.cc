@@ -62,6 +62,8 @@ TEST_F(CommandLine, WrongFlagsAreNamed) {
   expectSentence(train("x", {"--steps", "4", "--ranks", "2", "--comm", "none"}), "--comm none is for one rank");
   expectSentence(train("x", {"--steps", "4", "--block", "77"}), "--block 77 is not a power of two");
   expectSentence(train("x", {"--steps", "4", "--heads", "3"}), "is not a multiple of --heads 3");
+  expectSentence(train("x", {"--steps", "4", "--activations", "auto", "--act-budget", "100000", "--act-measure-at", "4"}),
+                 "--act-measure-at 4 is not within the 4 steps of the run");
   EXPECT_FALSE(std::filesystem::exists(shared_->path("x/log.jsonl")));
 }
 
@@ -125,16 +127,48 @@ TEST_F(CommandLine, AnExistingRunIsNotTouchedUnlessAsked) {
 TEST_F(CommandLine, PlansForActivationsAreComparedAndPrinted) {
   ASSERT_EQ(run(train("compared", {"--steps", "2"})).code, 0);
   const Ended compared = run({"activations", "--checkpoint", shared_->path("compared"), "--data", shared_->data(), "--batch", "2", "--plan",
-                              "bf16", "--plan", "int4", "--act-budget", "100000000"});
+                              "bf16", "--plan", "int4", "--act-budget", "100000000", "--svg", shared_->path("auto.svg")});
   EXPECT_EQ(compared.code, 0) << compared.output;
   EXPECT_THAT(compared.output, AllOf(HasSubstr("same bits"), HasSubstr("self_attn.q_proj.weight"), HasSubstr("predicted relative error")));
   EXPECT_THAT(compared.output, Not(HasSubstr("DIFFERS")));
+  EXPECT_THAT(test::readFile(shared_->path("auto.svg")), HasSubstr("plan auto"));
 
-  const Ended planned =
-      run({"plan", "--hidden",      "4096",  "--layers", "32", "--heads",  "32", "--kv-heads",      "8", "--ffn", "14336", "--seq",
-           "8192", "--activations", "mixed", "--stages", "4",  "--chunks", "2",  "--micro-batches", "8"});
+  const Ended bounded = run(
+      {"activations", "--checkpoint", shared_->path("compared"), "--data", shared_->data(), "--batch", "2", "--plan", "int4", "--bounds"});
+  EXPECT_EQ(bounded.code, 0) << bounded.output;
+  EXPECT_THAT(bounded.output, AllOf(HasSubstr("d/dgate"), HasSubstr("the paper's bounds")));
+  const Ended formats =
+      run({"activations", "--checkpoint", shared_->path("compared"), "--data", shared_->data(), "--batch", "1", "--seq", "8", "--formats"});
+  EXPECT_EQ(formats.code, 0) << formats.output;
+  EXPECT_THAT(formats.output, AllOf(HasSubstr("int4, zero point"), HasSubstr("relative error of the gradient")));
+
+  const Ended planned = run({"plan",
+                             "--hidden",
+                             "4096",
+                             "--layers",
+                             "32",
+                             "--heads",
+                             "32",
+                             "--kv-heads",
+                             "8",
+                             "--ffn",
+                             "14336",
+                             "--seq",
+                             "8192",
+                             "--activations",
+                             "mixed",
+                             "--stages",
+                             "4",
+                             "--chunks",
+                             "2",
+                             "--micro-batches",
+                             "8",
+                             "--svg",
+                             shared_->path("plan.svg")});
   EXPECT_EQ(planned.code, 0) << planned.output;
   EXPECT_THAT(planned.output, AllOf(HasSubstr("7,711,227,904 bytes (7.18 GiB)"), HasSubstr("in bf16: 23.017 GiB"), HasSubstr("in flight")));
+  EXPECT_THAT(test::readFile(shared_->path("plan.svg")), AllOf(StartsWith("<svg"), HasSubstr("stage 3")));
+  expectSentence({"plan", "--svg", shared_->path("nowhere/plan.svg")}, "nowhere/plan.svg");
   expectSentence({"plan", "--layers", "6", "--stages", "4"}, "6 layers cannot be shared out evenly to 4 stages");
 }
 

@@ -97,6 +97,19 @@ TEST(TrainOptions, PlansForActivationsAreChecked) {
   EXPECT_EQ(test::sentenceOf([&] { checkTrainOptions(options); }), "");
   options.actBudgetBytes = 0;
   EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--activations auto needs --act-budget"));
+  options.actBudgetBytes = 1000;
+  options.actBefore = "mixed";
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("--act-before mixed has no steps: give --act-measure-at"));
+  options.actMeasureAt = 10;
+  EXPECT_EQ(test::sentenceOf([&] { checkTrainOptions(options); }), "");
+  EXPECT_EQ(activationPlanOf(options).bits, parseActivationPlan("mixed", 128, "bfloat16").bits);
+  options.actBefore = "auto";
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }),
+              HasSubstr("--act-before auto, the plan before that of --activations auto: 'auto' is no plan"));
+  options.actBudgetBytes = 0;
+  options.activations = "mixed";
+  EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }),
+              HasSubstr("--act-measure-at and --act-before are for --activations auto"));
   options.activations = "int3";
   EXPECT_THAT(test::sentenceOf([&] { checkTrainOptions(options); }), HasSubstr("'int3' is no plan for --activations"));
 }

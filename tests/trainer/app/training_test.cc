@@ -212,6 +212,55 @@ TEST_F(Training, AResumedRunHasTheBitsOfOneThatWasNotInterrupted) {
   EXPECT_EQ(weights("parts", 16), weights("whole", 16));
 }
 
+// The plan is in checkpoints from when it is solved for, and a run that is resumed before that solves for the same.
+TEST_F(Training, APlanMeasuredLaterIsThatOfAResumedRun) {
+  const auto flags = [](const std::string& budget, const std::vector<std::string>& more) {
+    std::vector<std::string> all = {"--steps",          "12", "--batch",      "4",    "--ranks",       "2",    "--comm",       "exact",
+                                    "--save-every",     "4",  "--keep",       "9",    "--activations", "auto", "--act-budget", budget,
+                                    "--act-measure-at", "4",  "--act-before", "mixed"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  train("later", flags("200000", {}));
+  const auto solved = log("later", "activations");
+  ASSERT_EQ(solved.size(), 1u);
+  EXPECT_EQ(solved.front().at("step"), 4);
+  train("later-not", {"--steps", "12", "--batch", "4", "--ranks", "2", "--comm", "exact", "--activations", "mixed"});
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(losses("later")[i], losses("later-not")[i]) << i;
+  EXPECT_NE(losses("later").back(), losses("later-not").back());
+
+  for (const char* last : {"12", "08"}) {  // of the checkpoints that a crash has left: at 8, with the plan, and at 4, without
+    const std::string out = std::string("later") + last;
+    train(out, flags("200000", {}));
+    std::filesystem::remove_all(shared_->path(out + "/checkpoints/step-00000012"));
+    if (std::string(last) == "08") std::filesystem::remove_all(shared_->path(out + "/checkpoints/step-00000008"));
+    train(out, flags("200000", {"--resume"}));
+    EXPECT_EQ(weights(out, 12), weights("later", 12)) << last;
+    EXPECT_EQ(log(out, "activations").back().at("bits"), solved.front().at("bits")) << last;
+  }
+  // For another budget it is solved for again, at once.
+  std::filesystem::remove_all(shared_->path("later12/checkpoints/step-00000012"));
+  train("later12", flags("160000", {"--resume"}));
+  EXPECT_EQ(log("later12", "activations").back().at("step"), 8);
+  EXPECT_LE(log("later12", "activations").back().at("bytes").get<double>(), 160000);
+}
+
+TEST_F(Training, APlanThatNoRunWroteIsRefused) {
+  const std::vector<std::string> flags = {"--steps",       "4",    "--batch",      "4",      "--save-every", "2", "--keep", "9",
+                                          "--activations", "auto", "--act-budget", "200000", "--resume"};
+  train("spoilt", flags);
+  std::filesystem::remove_all(shared_->path("spoilt/checkpoints/step-00000004"));
+  const std::string path = shared_->path("spoilt/checkpoints/step-00000002/trainer.json");
+  std::string text = test::readFile(path);
+  const std::size_t first = text.find_first_of("0123456789", text.find("\"bits\""));
+  ASSERT_NE(first, std::string::npos);
+  text[first] = '3';  // of as many bytes, or the checkpoint would not be taken for complete
+  std::ofstream(path, std::ios::trunc) << text;
+  const Ended ended = runProgram(shared_->folder(), arguments("spoilt", flags));
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_THAT(ended.output, HasSubstr("has not a plan of 4, 5, 6, 8 or 16 bits for every layer"));
+}
+
 // What the store holds does not outlive a step, and its noise is numbered by the micro-batches of the whole run.
 TEST_F(Training, AResumedRunWithAPackedStoreHasTheSameBits) {
   const std::vector<std::string> common = {"--steps",      "12",   "--batch",         "2",          "--grad-accum", "2", "--ranks", "2",
