@@ -25,7 +25,8 @@ std::unique_ptr<Ops> makeOps(int threads) {
 TokenBatch firstWindows(const TokenFile& file, std::int64_t sequences, std::int64_t seqLen) {
   Batch batch;
   const std::size_t rows = readWindows(file, static_cast<std::size_t>(seqLen), 0, static_cast<std::size_t>(sequences), batch);
-  if (rows == 0) failTrain(file.path(), " has ", file.info().tokens, " tokens, too few for one sequence of ", seqLen, "; take a smaller --seq");
+  if (rows == 0)
+    failTrain(file.path(), " has ", file.info().tokens, " tokens, too few for one sequence of ", seqLen, "; take a smaller --seq");
   return {std::move(batch.inputs), std::move(batch.targets), static_cast<std::int64_t>(rows), seqLen};
 }
 
