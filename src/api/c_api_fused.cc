@@ -14,7 +14,6 @@ namespace qccl::api {
 namespace {
 
 using memory::Place;
-using memory::TensorFormat;
 
 void requireFloats(const char* function, qcclDataType_t dtype) {
   if (isQuantizable(dtype)) return;

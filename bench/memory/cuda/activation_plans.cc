@@ -49,7 +49,7 @@ bool isKind(const qcclSavedTensor_t& tensor, std::string_view kind) {
 // Walks over the tensors of a ledger: forward in the order of saving, then backward.
 class Step {
  public:
-  Step(const BenchOptions& options, qcclLedger_t ledger) : options_(options) {
+  Step(const BenchOptions& options, qcclLedger_t ledger) {
     qcclSavedTensor_t tensor;
     for (std::size_t i = 0; qcclLedgerGetTensor(ledger, i, &tensor) == qcclSuccess; ++i) tensors_.push_back(tensor);
     const std::size_t largest = options.rows * std::max(options.cols, options.ffn);
@@ -141,7 +141,6 @@ class Step {
     return std::sqrt(errors / squares);
   }
 
-  const BenchOptions& options_;
   device::cuda::Stream stream_;
   std::vector<qcclSavedTensor_t> tensors_;
   std::vector<DeviceBuffer> values_;
@@ -166,13 +165,13 @@ std::vector<nlohmann::json> benchPlans(const BenchOptions& options) {
     const std::size_t freeBefore = freeBytes();
     const PlannedOnGpu pool(ledger.get(), 1);
     const std::size_t taken = freeBefore - freeBytes();
-    for (int warm = 0; warm < 2; ++warm) {  // the first time kernels are loaded
+    for (const bool warm : {false, true}) {  // the first time kernels are loaded
       const double saveSeconds = step.save(pool.get());
       qcclPoolStats_t stats{};
       stats.size = sizeof stats;
       check(qcclPoolGetStats(pool.get(), &stats), "qcclPoolGetStats");
       const double restoreSeconds = step.restore(pool.get());
-      if (warm == 0) continue;
+      if (!warm) continue;
       fmt::print("{:<8} {:>8} {:>16} {:>10.3f} {:>16} {:>10.3f} {:>10.2f} {:>11.2f} {:>12.2e}\n", plan, totals.tensors, stats.usedBytes,
                  static_cast<double>(stats.usedBytes) / kGiB, taken, static_cast<double>(taken) / kGiB, saveSeconds * 1e3,
                  restoreSeconds * 1e3, step.error());

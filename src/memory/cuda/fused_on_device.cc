@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "core/error.hpp"
 #include "core/types.hpp"
 #include "device/cuda/device_guard.hpp"
@@ -43,12 +41,12 @@ void store(const void* values, std::size_t elems, qcclDataType_t dtype, const Te
 }  // namespace
 
 bool hasRowKernel(std::size_t cols, qcclDataType_t dtype, const TensorFormat& format) {
-  constexpr std::size_t kThreadBytes = 64, kMaxThreads = 512, kWarpThreads = 32;  // as in row_sum.cuh and quant/cuda/tile.cuh
-  constexpr std::size_t kMinBlock = 128;                                          // so that planes have no padding
-  const std::size_t threadElems = kThreadBytes / typeSize(dtype);
+  constexpr std::size_t kWarpThreads = 32;  // which share no longer block
+  constexpr std::size_t kMinBlock = 128;    // so that planes have no padding
+  const std::size_t threadElems = kRowThreadBytes / typeSize(dtype);
   const bool scaled = format.codec != qcclCodecNone && format.codec != qcclCodecBf16;
   const std::size_t block = scaled ? format.blockElems : kMinBlock;
-  return block >= kMinBlock && block <= kWarpThreads * threadElems && cols % block == 0 && cols <= kMaxThreads * threadElems;
+  return block >= kMinBlock && block <= kWarpThreads * threadElems && cols % block == 0 && cols <= kMaxRowThreads * threadElems;
 }
 
 }  // namespace cuda

@@ -29,6 +29,10 @@ struct AnyCodecKernels {
 
 const AnyCodecKernels& anyCodecKernels(qcclDataType_t dtype);
 
+// The most threads of a block that works on a row, and the bytes of values that each has of it (quant/cuda/tile.cuh).
+inline constexpr std::size_t kMaxRowThreads = 512;
+inline constexpr std::size_t kRowThreadBytes = 64;
+
 // Whether the kernels that take a row at a time take these.
 bool hasRowKernel(std::size_t cols, qcclDataType_t dtype, const TensorFormat& format);
 

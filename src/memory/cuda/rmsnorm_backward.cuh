@@ -42,11 +42,13 @@ __global__ void __launch_bounds__(kRowThreads) normBackwardKernel(const __grid_c
 
   RawGroup nextGradient[kRows] = {};
   StoredPart<Codec, T> nextCodes = {};
+  float nextRstd = 0.0f;
   const auto ask = [&](std::uint32_t row) {
     if (row >= args.rows) return;
     const Part<T> part = rowPart<T>(args.cols, blockShift, row, false);
     loadPart(part, args.dOutput, part.tileFirst, nextGradient);
     nextCodes.load(part, args.xhat);
+    nextRstd = args.rstd[row];
   };
   ask(blockIdx.x);
   std::uint32_t turn = 0;
@@ -55,6 +57,7 @@ __global__ void __launch_bounds__(kRowThreads) normBackwardKernel(const __grid_c
 #pragma unroll
     for (std::uint32_t row = 0; row < kRows; ++row) gradient[row] = nextGradient[row];
     StoredPart<Codec, T> codes = nextCodes;
+    const float rstd = nextRstd;
     ask(line + static_cast<std::uint32_t>(kStrips));
 
     const auto decoder = codes.decoder(args.xhat);
@@ -71,7 +74,6 @@ __global__ void __launch_bounds__(kRowThreads) normBackwardKernel(const __grid_c
       sums[row] = groupSum<T>(g, xhat);
     }
     const float mean = sumOfRow(sums, columns, shared[turn]) / static_cast<float>(args.cols);
-    const float rstd = args.rstd[line];
     forget(gradient);
     forget(codes.groups);
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "memory/cuda/kernels.hpp"
 #include "memory/cuda/stored_tensor.cuh"
 #include "memory/fused_formulas.hpp"
 
@@ -10,8 +11,8 @@ namespace qccl::memory::cuda {
 
 inline constexpr std::uint32_t kAllLanes = 0xffffffffu;
 
-// The most threads of a block that works on a row, kThreadElems values a thread.
-inline constexpr std::uint32_t kRowThreads = 512;
+inline constexpr auto kRowThreads = static_cast<std::uint32_t>(kMaxRowThreads);
+static_assert(kRowThreadBytes == kThreadElems<F32> * F32::kBytes && kRowThreadBytes == kThreadElems<F16> * F16::kBytes);
 inline constexpr std::uint32_t kRowWarps = kRowThreads / kWarpThreads;
 
 // The tree over the leaves of a group.
