@@ -147,7 +147,7 @@ TEST_F(ActivationsOnDevice, SwigluOfTwoFormatsIsTheHosts) {
   }
 }
 
-// A step of a layer, captured once and replayed: what it leaves is the host's after as many steps.
+// A step of a layer, captured and replayed: what it leaves is the host's after as many steps.
 TEST_F(ActivationsOnDevice, ReplayInGraphs) {
   constexpr std::size_t kRows = 64, kCols = 512, kReplays = 5;
   const qcclPackedFormat_t int4{qcclCodecInt4, qcclScaleBfloat16, 128};
@@ -161,6 +161,7 @@ TEST_F(ActivationsOnDevice, ReplayInGraphs) {
     c.dtype = qcclBfloat16;
     c.rows = kRows;
     c.cols = kCols;
+    c.hostile = false;
     std::size_t scratchBytes = 0;
     QCCL_EXPECT_OK(qcclRmsNormScratchBytes(kRows, kCols, &scratchBytes));
     typename Machine::Buffer x(machine, c.values(c.elems(), 0), 0), weight(machine, c.values(kCols, 1), 0),
@@ -191,13 +192,14 @@ TEST_F(ActivationsOnDevice, ReplayInGraphs) {
   };
   HostMachine host;
   const Left expected = step(host, [&](const std::function<void()>& once) {
-    for (std::size_t i = 0; i < kReplays; ++i) once();
+    for (std::size_t i = 0; i < 1 + kReplays; ++i) once();
   });
   DeviceMachine machine;
   const Left replayed = step(machine, [&](const std::function<void()>& once) {
     auto* const stream = static_cast<cudaStream_t>(machine.stream());
     cudaGraph_t captured;
     cudaGraphExec_t runnable;
+    once();  // loads the kernels
     ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
     once();
     ASSERT_EQ(cudaStreamEndCapture(stream, &captured), cudaSuccess);
