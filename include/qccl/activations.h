@@ -1,7 +1,10 @@
 /* qccl: saved activations. What the forward pass leaves for the backward pass is kept in a pool (memory.h) in few bits; the forward pass
- * itself stays exact. Which tensor gets how many bits is a plan: given, or solved for under a budget.
+ * itself stays exact. Which tensor gets how many bits is a plan: given, or solved for under a budget. fused.h has operators that save what
+ * they compute in the same pass.
  *
- * The rules of qccl.h and memory.h hold. In this version values and pool are in host memory; GPU memory is refused with a sentence.
+ * The rules of qccl.h and memory.h hold. Values are where the pool is: in host memory, where calls block and stream is NULL, or on the
+ * pool's GPU, where a call is ordered on `stream`, returns at once and can be captured in a CUDA graph. Codes, scales and restored values
+ * have the same bits on both. Any other mixture is refused with a sentence.
  */
 #ifndef QCCL_ACTIVATIONS_H_
 #define QCCL_ACTIVATIONS_H_
@@ -14,7 +17,8 @@ extern "C" {
 
 /* Quantizes `values`, tensor->elems of dtype (float32, bfloat16, float16; with codec none tensor->dtype), to nearest in the tensor's format
  * into its place in the pool: qcclPoolSave() and writing there. The tensor's name and microBatch are the handle. Codes and scales are those
- * that qcclQuantize makes. On an error of qcclPoolSave's nothing has changed. */
+ * that qcclQuantize makes. `values` needs the alignment of dtype, and may be written again after work that is on `stream`. On an error of
+ * qcclPoolSave's nothing has changed. */
 QCCL_API qcclResult_t qcclActivationSave(qcclPool_t pool, uint64_t microBatch, const qcclSavedTensor_t* tensor, const void* values,
                                          qcclDataType_t dtype, qcclStream_t stream);
 

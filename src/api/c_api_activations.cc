@@ -1,45 +1,15 @@
 // extern "C": include/qccl/activations.h.
 #include <qccl/activations.h>
 
+#include "api/activation_call.hpp"
 #include "api/guard.hpp"
 #include "api/pool_guard.hpp"
-#include "api/saved_tensor.hpp"
-#include "core/types.hpp"
-#include "device/pointer_kind.hpp"
 #include "memory/bit_allocation.hpp"
 #include "memory/tensor_codec.hpp"
 
-namespace qccl::api {
-namespace {
-
-using memory::Place;
-using memory::TensorFormat;
-
-// A tensor and its values, checked.
-TensorFormat readTensor(const char* function, const qcclSavedTensor_t* tensor, const void* values, qcclDataType_t dtype) {
-  readTensorBytes(function, tensor);
-  requireNonNull(tensor->name, function, "tensor->name");
-  requireNonNull(values, function, "values");
-  const TensorFormat format = readTensorFormat(function, tensor->format, tensor->dtype);
-  if (typeSize(dtype) == 0) fail(qcclInvalidArgument, function, ": data type ", static_cast<int>(dtype), " is unknown; see qcclDataType_t");
-  memory::requireStorable(function, dtype, format);
-  if (device::pointerInfo(values).kind != device::PointerKind::host) {
-    fail(qcclInvalidArgument, function, ": the values of ", tensor->name,
-         " are in GPU memory; this version quantizes activations in host memory only");
-  }
-  return format;
-}
-
-void requireHostMemory(const char* function, const PoolInstance& instance) {
-  if (!instance.onDevice) return;
-  fail(qcclInvalidArgument, function, ": pool ", instance.pool->name(),
-       " is in GPU memory; this version quantizes activations in host memory only");
-}
-
-}  // namespace
-}  // namespace qccl::api
-
 using namespace qccl::api;  // NOLINT(google-build-using-namespace): this file is the border
+using qccl::memory::Place;
+using qccl::memory::TensorFormat;
 
 extern "C" {
 
@@ -47,9 +17,11 @@ qcclResult_t qcclActivationSave(qcclPool_t pool, uint64_t microBatch, const qccl
                                 qcclDataType_t dtype, qcclStream_t stream) {
   return withPool(pool, [&](PoolInstance& instance) {
     constexpr const char* kFunction = "qcclActivationSave";
-    const TensorFormat format = readTensor(kFunction, tensor, values, dtype);
-    requireHostMemory(kFunction, instance);
+    const TensorFormat format = readStorable(kFunction, tensor, dtype);
+    requireNonNull(values, kFunction, "values");
+    requireBeside(kFunction, instance, {{"values", values}}, stream);
     const Place place = instance.pool->save({microBatch, tensor->name}, qccl::memory::storedBytes(tensor->elems, format), streamOf(stream));
+    if (instance.onDevice) return storeTensorOnDevice(queueOf(instance, stream), values, tensor->elems, dtype, format, place);
     qccl::memory::storeTensor(values, tensor->elems, dtype, format, place);
   });
 }
@@ -58,15 +30,11 @@ qcclResult_t qcclActivationRestore(qcclPool_t pool, uint64_t microBatch, const q
                                    qcclDataType_t dtype, qcclStream_t stream) {
   return withPool(pool, [&](PoolInstance& instance) {
     constexpr const char* kFunction = "qcclActivationRestore";
-    const TensorFormat format = readTensor(kFunction, tensor, values, dtype);
-    requireHostMemory(kFunction, instance);
-    // Looked at before it is given up, so that a mistake in the tensor's size loses nothing.
-    const qccl::memory::TensorBytes bytes = instance.pool->peek({microBatch, tensor->name}, streamOf(stream)).bytes;
-    if (bytes != qccl::memory::storedBytes(tensor->elems, format)) {
-      qccl::fail(qcclInvalidArgument, kFunction, ": ", tensor->name, " of micro-batch ", microBatch, " was saved as ", bytes.total(),
-                 " bytes, which ", tensor->elems, " values as ", formatName(format), " are not; pass the tensor as it was saved");
-    }
-    const Place place = instance.pool->restore({microBatch, tensor->name}, streamOf(stream));
+    const TensorFormat format = readStorable(kFunction, tensor, dtype);
+    requireNonNull(values, kFunction, "values");
+    requireBeside(kFunction, instance, {{"values", values}}, stream);
+    const Place place = restoreOne(kFunction, instance, microBatch, {tensor, format}, stream);
+    if (instance.onDevice) return loadTensorOnDevice(queueOf(instance, stream), place, tensor->elems, dtype, format, values);
     qccl::memory::loadTensor(place, tensor->elems, dtype, format, values);
   });
 }

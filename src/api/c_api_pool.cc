@@ -39,6 +39,7 @@ std::shared_ptr<PoolInstance> makePool(const qcclPoolConfig_t& config) {
   std::optional<memory::PoolPlan> plan;
   if (config.ledger != nullptr) plan = readPlan(config);
   instance->onDevice = config.memory == qcclMemoryCuda;
+  instance->device = config.device;
   instance->space = instance->onDevice ? memory::cudaMemory(config.device) : memory::hostMemory();
   if (config.tracePath != nullptr) {
     instance->trace.open(config.tracePath);

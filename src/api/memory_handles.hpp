@@ -21,7 +21,8 @@ struct LedgerInstance {
 // One thread at a time. What stands below is destroyed after what stands above it.
 struct PoolInstance {
   std::mutex mutex;
-  bool onDevice = false;  // the memory is a GPU's
+  bool onDevice = false;  // the memory is a GPU's,
+  int device = 0;         // of this number
   std::unique_ptr<memory::MemorySpace> space;
   std::ofstream trace;
   std::unique_ptr<memory::Pool> pool;               // with everything that stands around it

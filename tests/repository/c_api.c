@@ -1,5 +1,6 @@
 /* A program in plain C11: the public headers are C, and the library links and answers. */
 #include <qccl/activations.h>
+#include <qccl/fused.h>
 #include <qccl/launch.h>
 #include <qccl/memory.h>
 #include <qccl/qccl.h>

@@ -1,0 +1,61 @@
+#include "api/activation_call.hpp"
+
+#include "api/collective_guard.hpp"
+#include "api/pool_guard.hpp"
+#include "api/saved_tensor.hpp"
+#include "core/types.hpp"
+#include "device/pointer_kind.hpp"
+#include "memory/tensor_codec.hpp"
+
+namespace qccl::api {
+namespace {
+
+std::string placeName(device::PointerKind kind, int device) {
+  return kind == device::PointerKind::host ? "host memory" : strCat("the memory of GPU ", device);
+}
+
+void requireAsSaved(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream) {
+  const qcclSavedTensor_t& tensor = *saved.tensor;
+  const memory::TensorBytes bytes = instance.pool->peek({microBatch, tensor.name}, streamOf(stream)).bytes;
+  if (bytes == memory::storedBytes(tensor.elems, saved.format)) return;
+  fail(qcclInvalidArgument, function, ": ", tensor.name, " of micro-batch ", microBatch, " was saved as ", bytes.total(), " bytes, which ",
+       tensor.elems, " values as ", formatName(saved.format), " are not; pass the tensor as it was saved");
+}
+
+}  // namespace
+
+void requireBeside(const char* function, const PoolInstance& instance, std::initializer_list<NamedPointer> buffers, qcclStream_t stream) {
+  const device::PointerKind kind = instance.onDevice ? device::PointerKind::device : device::PointerKind::host;
+  for (const NamedPointer& buffer : buffers) {
+    const device::PointerInfo place = device::pointerInfo(buffer.pointer);
+    if (place.kind == kind && (!instance.onDevice || place.device == instance.device)) continue;
+    fail(qcclInvalidArgument, function, ": ", buffer.name, " is in ", placeName(place.kind, place.device), ", pool ", instance.pool->name(),
+         " in ", placeName(kind, instance.device), "; pass buffers of the pool's memory");
+  }
+  if (!instance.onDevice) requireNoStream(stream);
+}
+
+quant::DeviceQueue queueOf(const PoolInstance& instance, qcclStream_t stream) { return {instance.device, streamOf(stream)}; }
+
+memory::TensorFormat readStorable(const char* function, const qcclSavedTensor_t* tensor, qcclDataType_t dtype) {
+  readTensorBytes(function, tensor);
+  requireNonNull(tensor->name, function, "tensor->name");
+  const memory::TensorFormat format = readTensorFormat(function, tensor->format, tensor->dtype);
+  if (typeSize(dtype) == 0) fail(qcclInvalidArgument, function, ": data type ", static_cast<int>(dtype), " is unknown; see qcclDataType_t");
+  memory::requireStorable(function, dtype, format);
+  return format;
+}
+
+memory::Place restoreOne(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream) {
+  requireAsSaved(function, instance, microBatch, saved, stream);
+  return instance.pool->restore({microBatch, saved.tensor->name}, streamOf(stream));
+}
+
+TwoPlaces restoreTwo(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& first, const Saved& last,
+                     qcclStream_t stream) {
+  requireAsSaved(function, instance, microBatch, first, stream);
+  const memory::Place lastPlace = restoreOne(function, instance, microBatch, last, stream);
+  return {instance.pool->restore({microBatch, first.tensor->name}, streamOf(stream)), lastPlace};
+}
+
+}  // namespace qccl::api

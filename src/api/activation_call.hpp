@@ -1,0 +1,41 @@
+// What calls that save into pools and restore from them have in common.
+#pragma once
+
+#include <qccl/memory.h>
+
+#include <initializer_list>
+
+#include "api/memory_handles.hpp"
+#include "memory/fused.hpp"
+
+namespace qccl::api {
+
+struct NamedPointer {
+  const char* name;
+  const void* pointer;
+};
+
+// Throws Error(qcclInvalidArgument) unless all buffers are where the pool is, and if there is a stream for host memory.
+void requireBeside(const char* function, const PoolInstance& instance, std::initializer_list<NamedPointer> buffers, qcclStream_t stream);
+
+// What a call on a pool in GPU memory is given to.
+quant::DeviceQueue queueOf(const PoolInstance& instance, qcclStream_t stream);
+
+// The format of a tensor that values of dtype can be saved in, checked.
+memory::TensorFormat readStorable(const char* function, const qcclSavedTensor_t* tensor, qcclDataType_t dtype);
+
+// The places of tensors for a last reading, `last` being what was saved last. Both are looked at before any is given up, so that a mistake
+// in a tensor loses nothing.
+struct Saved {
+  const qcclSavedTensor_t* tensor;
+  memory::TensorFormat format;
+};
+memory::Place restoreOne(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream);
+
+struct TwoPlaces {
+  memory::Place first, last;
+};
+TwoPlaces restoreTwo(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& first, const Saved& last,
+                     qcclStream_t stream);
+
+}  // namespace qccl::api

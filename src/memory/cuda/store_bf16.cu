@@ -1,0 +1,3 @@
+#include "memory/cuda/launch.cuh"
+
+QCCL_STORE_CODEC(kBf16Store, Bf16Codec)

@@ -1,0 +1,3 @@
+#include "memory/cuda/launch.cuh"
+
+QCCL_STORE_CODEC(kInt4Store, ScaledCodec<qcclCodecInt4, IntCode<4>>)

@@ -1,0 +1,3 @@
+#include "memory/cuda/launch.cuh"
+
+QCCL_STORE_CODEC(kInt6Store, ScaledCodec<qcclCodecInt6, IntCode<6>>)

@@ -1,0 +1,3 @@
+#include "memory/cuda/launch.cuh"
+
+QCCL_STORE_CODEC(kInt8Store, ScaledCodec<qcclCodecInt8, IntCode<8>>)

@@ -1,0 +1,221 @@
+// Saved tensors as the kernels see them: codes and scales of a packed buffer in two areas (memory/saved_tensor.hpp), and how a thread reads
+// and writes its part of them. Threads share the work as in quant/cuda/tile.cuh, in tiles of the flattened tensor or in rows.
+#pragma once
+
+#include <cstdint>
+
+#include "memory/pool.hpp"
+#include "quant/cuda/decode.cuh"
+#include "quant/cuda/encode.cuh"
+
+namespace qccl::memory::cuda {
+
+// NOLINTNEXTLINE(google-build-using-namespace): these kernels are made of those
+using namespace quant;
+using namespace quant::cuda;  // NOLINT(google-build-using-namespace)
+
+// What codec none is to the kernels: values as they are, of the type of the call.
+template <typename T>
+struct ExactCodec {
+  static constexpr qcclCodec_t kId = qcclCodecNone;
+  static constexpr bool kHasScale = false;
+
+  static __device__ __forceinline__ std::uint32_t storedScale(qcclScale_t, std::uint32_t) { return 0; }
+  struct Encoder {
+    __device__ __forceinline__ Encoder(qcclScale_t, std::uint32_t) {}
+    __device__ __forceinline__ bool isPlain() const { return true; }
+    __device__ __forceinline__ std::uint32_t plainBits(float x) const { return T::narrow(x); }
+    template <bool kStochastic>
+    __device__ __forceinline__ std::uint32_t code(float x, std::uint64_t, std::uint64_t) const {
+      return T::narrow(x);
+    }
+  };
+  struct Decoder {
+    __device__ __forceinline__ Decoder(qcclScale_t, std::uint32_t) {}
+    __device__ __forceinline__ float decodeNumber(std::uint32_t code) const { return T::widen(static_cast<typename T::Bits>(code)); }
+  };
+};
+
+// The codes of a group of values.
+template <typename Codec, typename T>
+struct StoredGroup {
+  CodeGroup<Codec::kId, kGroupElems<T>> codes;
+
+  __device__ __forceinline__ void pack(const std::uint32_t (&bits)[kGroupElems<T>]) { codes.pack(bits); }
+  __device__ __forceinline__ std::uint32_t code(std::uint32_t i) const { return codes.code(i); }
+  __device__ __forceinline__ void load(const GroupPlace& place, std::uint32_t count) {
+    if (count > 0) codes.load(place);
+  }
+  // All threads of the warp call this together.
+  __device__ __forceinline__ void store(const GroupPlace& place, std::uint32_t) const { codes.store(place, false); }
+};
+
+template <typename T>
+struct StoredGroup<ExactCodec<T>, T> {
+  RawGroup raw;
+
+  __device__ __forceinline__ void pack(const std::uint32_t (&bits)[kGroupElems<T>]) {
+#pragma unroll
+    for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) setBitsIn<T>(raw, i, static_cast<typename T::Bits>(bits[i]));
+  }
+  __device__ __forceinline__ std::uint32_t code(std::uint32_t i) const { return bitsIn<T>(raw, i); }
+  __device__ __forceinline__ void load(const GroupPlace& place, std::uint32_t count) {
+    const unsigned char* from = place.frame + place.inFrame * T::kBytes;
+    raw = count == kGroupElems<T> ? loadGroup(from) : loadSome<T>(from, count);
+  }
+  __device__ __forceinline__ void store(const GroupPlace& place, std::uint32_t count) const {
+    unsigned char* to = place.frame + place.inFrame * T::kBytes;
+    if (count == kGroupElems<T>) {
+      storeGroup(to, raw);
+    } else {
+      storeSome<T>(to, raw, count);
+    }
+  }
+};
+
+// Value i of an array that is aligned to its type.
+template <typename T>
+__device__ __forceinline__ float elementAt(const unsigned char* values, std::uint64_t i) {
+  return T::widen(reinterpret_cast<const typename T::Bits*>(values)[i]);
+}
+
+struct StoredTensor {
+  unsigned char* codes;
+  unsigned char* scales;
+  PackedLayout layout;  // of the packed buffer that the areas are the sections of
+
+  // Where the codes of the value with this number lie. No section ends behind 0 if the tensor ends before it.
+  __device__ __forceinline__ GroupPlace codesOf(std::uint64_t elem) const {
+    const std::uint64_t frame = elem >> layout.frameShift;
+    FrameSections in = {0, 0, 0};
+    if (frame < layout.wholeFrames) in = layout.whole;
+    if (frame == layout.wholeFrames) in = layout.last;
+    const auto inFrame = static_cast<std::uint32_t>(elem) & ((1u << layout.frameShift) - 1);
+    return {codes + frame * (layout.whole.end - layout.whole.low), inFrame, {0, in.high - in.low, in.end - in.low}};
+  }
+
+  // For loadScale and storeScale. The scales of whole frames have no padding.
+  __device__ __forceinline__ GroupPlace scaleOf(std::uint64_t elem) const {
+    return {scales + (elem >> layout.blockShift) * layout.scaleBytes, 0, {}};
+  }
+
+  // Zeroes what the scales of the last frame leave of their section. For one thread of the tensor.
+  __device__ __forceinline__ void clearPadding() const { clearScalePadding(scales, scaleSections()); }
+
+ private:
+  // The scale area as a packed buffer without codes.
+  __device__ __forceinline__ PackedLayout scaleSections() const {
+    PackedLayout sections = layout;
+    sections.whole.end = layout.whole.low;
+    return sections;
+  }
+};
+
+// Lets the compiler forget what it has made of these words of registers, so that it makes it again instead of holding it until then: a
+// value takes fewer registers as it was read than widened.
+template <typename Words>
+__device__ __forceinline__ void forget(Words& held) {
+  static_assert(sizeof(Words) % sizeof(std::uint32_t) == 0);
+  auto* words = reinterpret_cast<std::uint32_t*>(&held);
+#pragma unroll
+  for (std::size_t i = 0; i < sizeof(Words) / sizeof(std::uint32_t); ++i) asm volatile("" : "+r"(words[i]));
+}
+
+// A row of a tensor as a tile, for thread blocks that have a thread for each kThreadElems values of it. Rows are whole blocks.
+template <typename T>
+__device__ __forceinline__ Part<T> rowPart(std::uint32_t cols, std::uint32_t blockShift, std::uint64_t row, bool last) {
+  Part<T> part(cols, blockShift, 0);
+  part.tileFirst = row * cols;
+  part.tileElems = cols;
+  part.last = last;
+  return part;
+}
+
+// This thread's values of an array whose value `first` is the tile's first, zeros behind the end.
+template <typename T>
+__device__ __forceinline__ void loadPart(const Part<T>& part, const unsigned char* values, std::uint64_t first, RawGroup (&groups)[kRows]) {
+  const unsigned char* team = values + (first + part.teamFirst) * T::kBytes;
+  const bool whole = part.teamFirst + part.teamThreads * kThreadElems<T> <= part.tileElems;
+  if (whole && isGroupAligned(team)) {
+#pragma unroll
+    for (std::uint32_t row = 0; row < kRows; ++row) groups[row] = loadGroup(team + part.inTeam(row) * T::kBytes);
+  } else {
+#pragma unroll
+    for (std::uint32_t row = 0; row < kRows; ++row) groups[row] = loadSome<T>(team + part.inTeam(row) * T::kBytes, part.count(row));
+  }
+}
+
+template <typename T>
+__device__ __forceinline__ void storePart(const Part<T>& part, const RawGroup (&groups)[kRows], unsigned char* values) {
+  unsigned char* team = values + (part.tileFirst + part.teamFirst) * T::kBytes;
+  const bool whole = part.teamFirst + part.teamThreads * kThreadElems<T> <= part.tileElems;
+  if (whole && isGroupAligned(team)) {
+#pragma unroll
+    for (std::uint32_t row = 0; row < kRows; ++row) storeGroup(team + part.inTeam(row) * T::kBytes, groups[row]);
+  } else {
+#pragma unroll
+    for (std::uint32_t row = 0; row < kRows; ++row) storeSome<T>(team + part.inTeam(row) * T::kBytes, groups[row], part.count(row));
+  }
+}
+
+// The codes of this thread's values in a block whose magnitudes have the maximum maxBits, and, once a block, its scale. Threads behind the
+// end of a tile write what is padding; `ends`: where the tile is a whole row, they write nothing. All threads of the warp call this
+// together.
+template <typename Codec, typename T, typename Values>
+__device__ __forceinline__ void storeCodes(const Part<T>& part, const Values (&x)[kRows], std::uint32_t maxBits, const StoredTensor& tensor,
+                                           bool ends) {
+  const PackedLayout& layout = tensor.layout;
+  const std::uint32_t stored = Codec::storedScale(layout.scale, maxBits);
+  const typename Codec::Encoder encoder(layout.scale, stored);
+  const bool zero = Codec::kHasScale && maxBits >= kInfBits;
+  StoredGroup<Codec, T> groups[kRows];
+  if (!zero && encoder.isPlain()) {
+#pragma unroll
+    for (std::uint32_t row = 0; row < kRows; ++row) {
+      std::uint32_t codes[kGroupElems<T>];
+#pragma unroll
+      for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) codes[i] = encoder.plainBits(x[row][i]);
+      groups[row].pack(codes);
+    }
+  } else {
+#pragma unroll
+    for (std::uint32_t row = 0; row < kRows; ++row) {
+      std::uint32_t codes[kGroupElems<T>] = {};
+      if (!zero) {
+#pragma unroll
+        for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) codes[i] = encoder.template code<false>(x[row][i], 0, 0);
+      }
+      groups[row].pack(codes);
+    }
+  }
+  const std::uint64_t first = part.tileFirst + part.teamFirst;
+  GroupPlace place = tensor.codesOf(first);
+  if (ends && !part.any()) place.sections = {0, 0, 0};
+#pragma unroll
+  for (std::uint32_t row = 0; row < kRows; ++row) groups[row].store(place.after(part.inTeam(row)), part.count(row));
+  if constexpr (Codec::kHasScale) {
+    if (part.beginsBlock(1u << layout.blockShift)) storeScale(tensor.scaleOf(first), layout, stored);
+    if (part.last && threadIdx.x == 0) tensor.clearPadding();
+  }
+}
+
+// What this thread reads of a tensor, asked for at once and decoded later.
+template <typename Codec, typename T>
+struct StoredPart {
+  StoredGroup<Codec, T> groups[kRows];
+  std::uint32_t stored;
+
+  __device__ __forceinline__ void load(const Part<T>& part, const StoredTensor& tensor) {
+    const std::uint64_t first = part.tileFirst + part.teamFirst;
+    const GroupPlace place = tensor.codesOf(first);
+#pragma unroll
+    for (std::uint32_t row = 0; row < kRows; ++row) groups[row].load(place.after(part.inTeam(row)), part.count(row));
+    stored = Codec::kHasScale && part.any() ? loadScale(tensor.scaleOf(first), tensor.layout) : 0;
+  }
+
+  __device__ __forceinline__ typename Codec::Decoder decoder(const StoredTensor& tensor) const {
+    return typename Codec::Decoder(tensor.layout.scale, stored);
+  }
+};
+
+}  // namespace qccl::memory::cuda
