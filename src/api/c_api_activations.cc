@@ -36,6 +36,22 @@ void requireHostMemory(const char* function, const PoolInstance& instance) {
        " is in GPU memory; this version quantizes activations in host memory only");
 }
 
+enum class AfterReading { kept, freed };
+
+// The values of a saved tensor. It is looked at before it is given up, so that a mistake in the tensor's size loses nothing.
+void readBack(const char* function, PoolInstance& instance, std::uint64_t microBatch, const qcclSavedTensor_t* tensor, void* values,
+              qcclDataType_t dtype, qcclStream_t stream, AfterReading after) {
+  const TensorFormat format = readTensor(function, tensor, values, dtype);
+  requireHostMemory(function, instance);
+  Place place = instance.pool->peek({microBatch, tensor->name}, streamOf(stream));
+  if (place.bytes != memory::storedBytes(tensor->elems, format)) {
+    fail(qcclInvalidArgument, function, ": ", tensor->name, " of micro-batch ", microBatch, " was saved as ", place.bytes.total(),
+         " bytes, which ", tensor->elems, " values as ", formatName(format), " are not; pass the tensor as it was saved");
+  }
+  if (after == AfterReading::freed) place = instance.pool->restore({microBatch, tensor->name}, streamOf(stream));
+  memory::loadTensor(place, tensor->elems, dtype, format, values);
+}
+
 }  // namespace
 }  // namespace qccl::api
 
@@ -54,20 +70,17 @@ qcclResult_t qcclActivationSave(qcclPool_t pool, uint64_t microBatch, const qccl
   });
 }
 
+qcclResult_t qcclActivationRead(qcclPool_t pool, uint64_t microBatch, const qcclSavedTensor_t* tensor, void* values, qcclDataType_t dtype,
+                                qcclStream_t stream) {
+  return withPool(pool, [&](PoolInstance& instance) {
+    readBack("qcclActivationRead", instance, microBatch, tensor, values, dtype, stream, AfterReading::kept);
+  });
+}
+
 qcclResult_t qcclActivationRestore(qcclPool_t pool, uint64_t microBatch, const qcclSavedTensor_t* tensor, void* values,
                                    qcclDataType_t dtype, qcclStream_t stream) {
   return withPool(pool, [&](PoolInstance& instance) {
-    constexpr const char* kFunction = "qcclActivationRestore";
-    const TensorFormat format = readTensor(kFunction, tensor, values, dtype);
-    requireHostMemory(kFunction, instance);
-    // Looked at before it is given up, so that a mistake in the tensor's size loses nothing.
-    const qccl::memory::TensorBytes bytes = instance.pool->peek({microBatch, tensor->name}, streamOf(stream)).bytes;
-    if (bytes != qccl::memory::storedBytes(tensor->elems, format)) {
-      qccl::fail(qcclInvalidArgument, kFunction, ": ", tensor->name, " of micro-batch ", microBatch, " was saved as ", bytes.total(),
-                 " bytes, which ", tensor->elems, " values as ", formatName(format), " are not; pass the tensor as it was saved");
-    }
-    const Place place = instance.pool->restore({microBatch, tensor->name}, streamOf(stream));
-    qccl::memory::loadTensor(place, tensor->elems, dtype, format, values);
+    readBack("qcclActivationRestore", instance, microBatch, tensor, values, dtype, stream, AfterReading::freed);
   });
 }
 
