@@ -66,17 +66,22 @@ class Pool:
     def save(self, values: torch.Tensor, format: Format) -> int:
         """Quantizes dense `values` on the current stream; returns the handle."""
         number = next(self._numbers)
-        arguments = self._arguments(number, values, format)
         try:
-            lib.call("qcclActivationSave", *arguments)
+            self._save(number, values, format)
         except lib.QcclError as error:
-            self.free(number)
             if values.device.type != "cuda" or error.code not in lib.MAY_BE_OUT_OF_MEMORY:
                 raise
             # PyTorch may hold all memory of the GPU in its cache, out of which the pool cannot grow.
             torch.cuda.empty_cache()
-            lib.call("qcclActivationSave", *arguments)
+            self._save(number, values, format)
         return number
+
+    def _save(self, number: int, values: torch.Tensor, format: Format) -> None:
+        try:
+            lib.call("qcclActivationSave", *self._arguments(number, values, format))
+        except lib.QcclError:
+            self.free(number)  # a place may have been taken before the writing failed
+            raise
 
     def read(self, number: int, values: torch.Tensor, format: Format) -> None:
         """Decodes into dense `values` on the current stream."""

@@ -114,6 +114,16 @@ def test_other_kinds_of_tensors():
     assert saved(lambda: y.as_subclass(Marked).sin()) == {"other tensor": 1}
 
 
+def test_views_that_only_say_that_they_are_negated(device):
+    x, source = computed(torch.randn(64, 64, device=device))
+    acts = qccl.activations("int8", min_elems=1)
+    with acts:
+        loss = torch._neg_view(x).sin().sum()
+    assert rows(acts) == {"other tensor": 1}
+    loss.backward()
+    assert torch.equal(source.grad, -source.detach().cos())
+
+
 def test_data_masks_and_statistics(device):
     x, _ = computed(torch.randn(64, 64, device=device))
     mask = torch.full((64, 64), float("-inf"), device=device).triu(1)
