@@ -27,6 +27,11 @@ QCCL_API qcclResult_t qcclActivationSave(qcclPool_t pool, uint64_t microBatch, c
 QCCL_API qcclResult_t qcclActivationRestore(qcclPool_t pool, uint64_t microBatch, const qcclSavedTensor_t* tensor, void* values,
                                             qcclDataType_t dtype, qcclStream_t stream);
 
+/* The same for reading in between, as qcclPoolPeek(): the tensor stays saved, and any one may be read. For frameworks whose backward pass
+ * can be repeated; qcclPoolDiscard() then ends what is saved. */
+QCCL_API qcclResult_t qcclActivationRead(qcclPool_t pool, uint64_t microBatch, const qcclSavedTensor_t* tensor, void* values,
+                                         qcclDataType_t dtype, qcclStream_t stream);
+
 /* ----------------------------------------------------------------------------------------------------
  * Which tensor gets how many bits
  * ------------------------------------------------------------------------------------------------- */

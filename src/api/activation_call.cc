@@ -14,14 +14,6 @@ std::string placeName(device::PointerKind kind, int device) {
   return kind == device::PointerKind::host ? "host memory" : strCat("the memory of GPU ", device);
 }
 
-void requireAsSaved(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream) {
-  const qcclSavedTensor_t& tensor = *saved.tensor;
-  const memory::TensorBytes bytes = instance.pool->peek({microBatch, tensor.name}, streamOf(stream)).bytes;
-  if (bytes == memory::storedBytes(tensor.elems, saved.format)) return;
-  fail(qcclInvalidArgument, function, ": ", tensor.name, " of micro-batch ", microBatch, " was saved as ", bytes.total(), " bytes, which ",
-       tensor.elems, " values as ", formatName(saved.format), " are not; pass the tensor as it was saved");
-}
-
 }  // namespace
 
 void requireBeside(const char* function, const PoolInstance& instance, std::initializer_list<NamedPointer> buffers, qcclStream_t stream) {
@@ -46,14 +38,22 @@ memory::TensorFormat readStorable(const char* function, const qcclSavedTensor_t*
   return format;
 }
 
+memory::Place peekOne(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream) {
+  const qcclSavedTensor_t& tensor = *saved.tensor;
+  const memory::Place place = instance.pool->peek({microBatch, tensor.name}, streamOf(stream));
+  if (place.bytes == memory::storedBytes(tensor.elems, saved.format)) return place;
+  fail(qcclInvalidArgument, function, ": ", tensor.name, " of micro-batch ", microBatch, " was saved as ", place.bytes.total(),
+       " bytes, which ", tensor.elems, " values as ", formatName(saved.format), " are not; pass the tensor as it was saved");
+}
+
 memory::Place restoreOne(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream) {
-  requireAsSaved(function, instance, microBatch, saved, stream);
+  (void)peekOne(function, instance, microBatch, saved, stream);
   return instance.pool->restore({microBatch, saved.tensor->name}, streamOf(stream));
 }
 
 TwoPlaces restoreTwo(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& first, const Saved& last,
                      qcclStream_t stream) {
-  requireAsSaved(function, instance, microBatch, first, stream);
+  (void)peekOne(function, instance, microBatch, first, stream);
   const memory::Place lastPlace = restoreOne(function, instance, microBatch, last, stream);
   return {instance.pool->restore({microBatch, first.tensor->name}, streamOf(stream)), lastPlace};
 }

@@ -24,12 +24,15 @@ quant::DeviceQueue queueOf(const PoolInstance& instance, qcclStream_t stream);
 // The format of a tensor that values of dtype can be saved in, checked.
 memory::TensorFormat readStorable(const char* function, const qcclSavedTensor_t* tensor, qcclDataType_t dtype);
 
-// The places of tensors for a last reading, `last` being what was saved last. Both are looked at before any is given up, so that a mistake
-// in a tensor loses nothing.
 struct Saved {
   const qcclSavedTensor_t* tensor;
   memory::TensorFormat format;
 };
+// The place of a tensor that stays saved. Throws Error(qcclInvalidArgument) unless it was saved in so many bytes.
+memory::Place peekOne(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream);
+
+// The places of tensors for a last reading, `last` being what was saved last. Both are looked at before any is given up, so that a mistake
+// in a tensor loses nothing.
 memory::Place restoreOne(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream);
 
 struct TwoPlaces {

@@ -7,6 +7,28 @@
 #include "memory/bit_allocation.hpp"
 #include "memory/tensor_codec.hpp"
 
+namespace qccl::api {
+namespace {
+
+enum class AfterReading { kept, freed };
+
+void readBack(const char* function, PoolInstance& instance, std::uint64_t microBatch, const qcclSavedTensor_t* tensor, void* values,
+              qcclDataType_t dtype, qcclStream_t stream, AfterReading after) {
+  const memory::TensorFormat format = readStorable(function, tensor, dtype);
+  requireNonNull(values, function, "values");
+  requireBeside(function, instance, {{"values", values}}, stream);
+  const auto placeOf = after == AfterReading::freed ? restoreOne : peekOne;
+  const memory::Place place = placeOf(function, instance, microBatch, {tensor, format}, stream);
+  if (instance.onDevice) {
+    memory::loadTensorOnDevice(queueOf(instance, stream), place, tensor->elems, dtype, format, values);
+  } else {
+    memory::loadTensor(place, tensor->elems, dtype, format, values);
+  }
+}
+
+}  // namespace
+}  // namespace qccl::api
+
 using namespace qccl::api;  // NOLINT(google-build-using-namespace): this file is the border
 using qccl::memory::Place;
 using qccl::memory::TensorFormat;
@@ -26,16 +48,17 @@ qcclResult_t qcclActivationSave(qcclPool_t pool, uint64_t microBatch, const qccl
   });
 }
 
+qcclResult_t qcclActivationRead(qcclPool_t pool, uint64_t microBatch, const qcclSavedTensor_t* tensor, void* values, qcclDataType_t dtype,
+                                qcclStream_t stream) {
+  return withPool(pool, [&](PoolInstance& instance) {
+    readBack("qcclActivationRead", instance, microBatch, tensor, values, dtype, stream, AfterReading::kept);
+  });
+}
+
 qcclResult_t qcclActivationRestore(qcclPool_t pool, uint64_t microBatch, const qcclSavedTensor_t* tensor, void* values,
                                    qcclDataType_t dtype, qcclStream_t stream) {
   return withPool(pool, [&](PoolInstance& instance) {
-    constexpr const char* kFunction = "qcclActivationRestore";
-    const TensorFormat format = readStorable(kFunction, tensor, dtype);
-    requireNonNull(values, kFunction, "values");
-    requireBeside(kFunction, instance, {{"values", values}}, stream);
-    const Place place = restoreOne(kFunction, instance, microBatch, {tensor, format}, stream);
-    if (instance.onDevice) return loadTensorOnDevice(queueOf(instance, stream), place, tensor->elems, dtype, format, values);
-    qccl::memory::loadTensor(place, tensor->elems, dtype, format, values);
+    readBack("qcclActivationRestore", instance, microBatch, tensor, values, dtype, stream, AfterReading::freed);
   });
 }
 

@@ -107,6 +107,35 @@ TEST_F(Activations, WithoutACodecAllBitsComeBack) {
   EXPECT_EQ(std::memcmp(values.data(), result.data(), 4000), 0);
 }
 
+TEST_F(Activations, ReadInBetweenStaySaved) {
+  const qcclSavedTensor_t first{"l.x", 1000, {qcclCodecInt4, qcclScaleBfloat16, 128}, 0}, second{"l.y", 500, {qcclCodecInt8, 0, 256}, 0};
+  make({first, second});
+  const std::vector<float> x = normalValues(1000, 1), y = normalValues(500, 2);
+  ASSERT_EQ(save(first, x), qcclSuccess) << lastError();
+  ASSERT_EQ(save(second, y), qcclSuccess) << lastError();
+  const auto read = [&](const qcclSavedTensor_t& tensor, std::vector<float>* values) {
+    values->assign(tensor.elems, 0);
+    return qcclActivationRead(pool_, 0, &tensor, values->data(), qcclFloat32, nullptr);
+  };
+  std::vector<float> result;
+  for (int time = 0; time < 2; ++time) {  // the first saved before the last, and each twice
+    ASSERT_EQ(read(first, &result), qcclSuccess) << lastError();
+    EXPECT_EQ(result, throughPacked(first, x));
+    ASSERT_EQ(read(second, &result), qcclSuccess) << lastError();
+    EXPECT_EQ(result, throughPacked(second, y));
+  }
+  qcclSavedTensor_t wrong = first;
+  wrong.elems = 400;
+  EXPECT_EQ(read(wrong, &result), qcclInvalidArgument);
+  EXPECT_THAT(lastError(), AllOf(HasSubstr("qcclActivationRead"), HasSubstr("pass the tensor as it was saved")));
+
+  result.resize(500);
+  ASSERT_EQ(restore(second, &result), qcclSuccess) << lastError();
+  EXPECT_EQ(read(second, &result), qcclInvalidUsage) << "after restoring";
+  ASSERT_EQ(qcclPoolDiscard(pool_, 0), qcclSuccess) << lastError();
+  EXPECT_EQ(read(first, &result), qcclInvalidUsage) << "after discarding";
+}
+
 // What is said about scales does not matter where there are none.
 TEST_F(Activations, Bf16NeedsNoBlock) {
   const qcclSavedTensor_t tensor{"x", 1000, {qcclCodecBf16, 0, 0}, 0};

@@ -1,0 +1,37 @@
+"""qccl for Python: what autograd saves for the backward pass, kept in few bits.
+
+    import qccl
+
+    with qccl.activations("int8") as acts:
+        loss = model(batch).loss
+    loss.backward()
+    print(acts.report())
+"""
+
+from __future__ import annotations
+
+from ._library import QcclError, library, version_of
+
+__all__ = ["QcclError", "activations", "pool_stats", "release_pools", "version"]
+
+
+def version() -> str:
+    """Version of the library that is loaded."""
+    return version_of(library)
+
+
+def __getattr__(name: str) -> object:
+    """What needs PyTorch is imported when it is first asked for, so that the package is of use without."""
+    if name not in ("activations", "pool_stats", "release_pools"):
+        raise AttributeError(f"module 'qccl' has no attribute {name!r}")
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"qccl.{name} needs PyTorch 1.13 or newer ({error}); install it, for instance with pip install 'qccl[torch]'"
+        ) from error
+    from . import _activations, _pool
+
+    found = {"activations": _activations.activations, "pool_stats": _pool.pool_stats, "release_pools": _pool.release_pools}
+    globals().update(found)
+    return found[name]

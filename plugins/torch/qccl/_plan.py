@@ -1,0 +1,124 @@
+"""Which saved tensor is kept in which format, and which as it is.
+
+Some tensors are never quantized, whatever the plan says: parameters, leaves, and what no codec takes. Others are kept because codes would
+spoil them or gain nothing; a plan that is a function of the caller's decides about these itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Optional, Union
+
+import torch
+
+from . import _library as lib
+from ._pool import DTYPES, Format, coded_bytes
+
+PlanSpec = Union[str, Mapping[torch.dtype, Optional[str]], Callable[[torch.Tensor], Optional[str]]]
+
+# Why a tensor is kept as it is; the keys are the rows of a report.
+PARAMETER = "parameter"  # or a view, or a copy of another type (autocast) of one
+LEAF = "leaf"  # an input that requires a gradient: the caller has it anyway
+TYPE = "type"  # integers, booleans, float64, complex
+OTHER = "other tensor"  # sparse, subclasses, devices without a pool, empty tensors
+NO_GRADIENT = "no gradient"  # data, masks (with their infinities), statistics of fused kernels (lse, rstd), random factors of dropout
+STATISTICS = "statistics"  # one value a row: of next to no bytes, and everything in the row hangs on it
+LOGARITHMS = "logarithms"  # output of log_softmax: backward raises e to them, so that a step of the codes becomes a factor
+SMALL = "small"  # fewer than min_elems, or no smaller as codes
+ASKED = "asked for"  # by the plan or by `keep`
+
+# Nodes that hand on a leaf's own values: seen through when it is asked whether a tensor is a copy of a parameter.
+_HANDS_ON = {
+    "AliasBackward0", "CloneBackward0", "ExpandBackward0", "PermuteBackward0", "ReshapeAliasBackward0", "SqueezeBackward0",
+    "SqueezeBackward1", "TBackward0", "ToCopyBackward0", "TransposeBackward0", "UnsafeViewBackward0", "UnsqueezeBackward0", "ViewBackward0",
+}  # fmt: skip
+_EXPONENTIATED = {"LogSoftmaxBackward0", "LogsumexpBackward0"}
+
+
+def _source(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor._base if tensor._is_view() else tensor
+
+
+def _copied_leaf(node: object) -> torch.Tensor | None:
+    """The leaf that a tensor with this grad_fn is a copy of, if it is one."""
+    while node is not None and node.name() in _HANDS_ON:
+        node = node.next_functions[0][0]
+    return getattr(node, "variable", None)  # of AccumulateGrad
+
+
+def _never(tensor: torch.Tensor) -> str | None:
+    """Why this tensor is kept as it is under any plan."""
+    source = _source(tensor)
+    if isinstance(source, torch.nn.Parameter) or isinstance(_copied_leaf(source.grad_fn), torch.nn.Parameter):
+        return PARAMETER
+    if source.is_leaf and source.requires_grad:
+        return LEAF
+    if type(tensor) is not torch.Tensor or tensor.layout != torch.strided or tensor.device.type not in ("cpu", "cuda"):
+        return OTHER
+    if tensor.dtype not in DTYPES:
+        return TYPE
+    if tensor.numel() == 0 or tensor.is_neg():
+        return OTHER
+    return None
+
+
+class Plan:
+    """Answers for each saved tensor: a Format, or the reason to keep it."""
+
+    def __init__(self, spec: PlanSpec, block: int, scale: str, min_elems: int, keep: Callable[[torch.Tensor], bool] | None) -> None:
+        if scale not in lib.SCALES:
+            raise ValueError(f"qccl.activations: scale {scale!r} is unknown; take one of {', '.join(lib.SCALES)}")
+        if keep is not None and not callable(keep):
+            raise TypeError(f"qccl.activations: keep is a function of a tensor, not {keep!r}")
+        self._formats = {codec: Format(codec, block, scale) for codec in lib.CODECS}
+        self._min_elems = min_elems
+        self._keep = keep
+        self._choose = self._read(spec)
+        self._decides_itself = callable(spec)
+        coded_bytes(1, self._formats["int8"])  # the library says what is wrong with a block
+
+    def __call__(self, tensor: torch.Tensor) -> Format | str:
+        reason = _never(tensor) or (None if self._decides_itself else self._better_not(tensor))
+        if reason is None and self._keep is not None and self._keep(tensor):
+            reason = ASKED
+        if reason is not None:
+            return reason
+        format = self._format(self._choose(tensor))
+        if format is None:
+            return ASKED
+        return format if coded_bytes(tensor.numel(), format) < tensor.numel() * tensor.element_size() else SMALL
+
+    def _better_not(self, tensor: torch.Tensor) -> str | None:
+        if not tensor.requires_grad:
+            return NO_GRADIENT
+        if tensor.dim() > 0 and tensor.shape[-1] == 1:
+            return STATISTICS
+        if tensor.numel() < self._min_elems:
+            return SMALL
+        node = _source(tensor).grad_fn
+        if node is not None and node.name() in _EXPONENTIATED:
+            return LOGARITHMS
+        return None
+
+    def _format(self, codec: str | None) -> Format | None:
+        """None where a tensor is to be kept."""
+        if codec is None or codec == "none":
+            return None
+        if codec not in self._formats:
+            raise ValueError(f"qccl.activations: codec {codec!r} is unknown; take one of {', '.join(self._formats)}")
+        return self._formats[codec]
+
+    def _read(self, spec: PlanSpec) -> Callable[[torch.Tensor], str | None]:
+        if isinstance(spec, str):
+            self._format(spec)
+            return lambda tensor: spec
+        if isinstance(spec, Mapping):
+            for dtype, codec in spec.items():
+                if dtype not in DTYPES:
+                    raise ValueError(f"qccl.activations: {dtype} cannot be quantized; a plan is for {', '.join(map(str, DTYPES))}")
+                self._format(codec)
+            chosen = dict(spec)
+            return lambda tensor: chosen.get(tensor.dtype)
+        if callable(spec):
+            return spec
+        raise TypeError(f"qccl.activations: a plan is a codec, a dict of codecs by dtype or a function of a tensor, not {spec!r}")
