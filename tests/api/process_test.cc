@@ -1,32 +1,16 @@
 // Ranks as processes: the same bits as threads, and what the survivors learn when a rank dies or hangs.
-#include "support/process.hpp"
-
 #include <gtest/gtest.h>
 
-#include <thread>
-
 #include "all_reduce_cases.hpp"
+#include "rank_processes.hpp"
 #include "rank_threads.hpp"
 
 namespace qccl::test {
 namespace {
 
-// Runs rank_program as `size` processes; `more` follows mode, id, rank and size on its command line.
 std::vector<ProcessResult> runRanks(const std::string& mode, int size, const std::vector<std::string>& more = {},
                                     const std::map<std::string, std::string>& environment = {}) {
-  qcclUniqueId id;
-  EXPECT_EQ(qcclGetUniqueId(&id), qcclSuccess) << qcclGetLastError(nullptr);
-  std::vector<ProcessResult> results(static_cast<std::size_t>(size));
-  std::vector<std::thread> threads;
-  for (int rank = 0; rank < size; ++rank) {
-    threads.emplace_back([&, rank] {
-      std::vector<std::string> arguments = {QCCL_TEST_RANK_PROGRAM, mode, hexOf(id), std::to_string(rank), std::to_string(size)};
-      arguments.insert(arguments.end(), more.begin(), more.end());
-      results[static_cast<std::size_t>(rank)] = runProcess(arguments, environment, std::chrono::seconds(100));
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  return results;
+  return runRankProcesses(QCCL_TEST_RANK_PROGRAM, mode, size, more, environment);
 }
 
 class Processes : public testing::TestWithParam<int> {};
