@@ -21,6 +21,7 @@ allreduce     cuda   host         2     any          bfloat16 quantized 262144  
 allreduce     cuda   host         2     any          float16  quantized 262144    none  oneshot   oneshot
 allreduce     cuda   host         2     any          any      none      1048576   none  oneshot   -
 allreduce     cuda   host         2     any          any      none      max       none  nccl      -
+allreduce     cuda   host         any   any          any      none      max       none  nccl      -
 
 # Others: NCCL carries the codes, and small messages are its own.
 allreduce     cuda   nccl         2     any          any      quantized 131072    none  nccl      oneshot

@@ -16,7 +16,7 @@
 namespace qccl::collectives {
 
 // How the ranks of a communicator reach one another. On host memory: whether they share a host. On GPU memory: writing into one another's
-// memory, or by way of NCCL.
+// memory, into memory of their host, or by way of NCCL.
 enum class RankPath { oneHost, severalHosts, peer, host, nccl };
 const char* pathName(RankPath path);
 

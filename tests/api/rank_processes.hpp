@@ -9,8 +9,8 @@
 #include <thread>
 #include <vector>
 
-#include "api/rank_threads.hpp"
 #include "api/all_reduce_cases.hpp"
+#include "api/rank_threads.hpp"
 #include "support/process.hpp"
 
 namespace qccl::test {

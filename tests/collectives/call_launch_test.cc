@@ -21,6 +21,7 @@ struct Launched {
   int threadBlocks = 0;
   bool packed = false;
   bool packedResult = false;
+  bool inHostMemory = false;
 
   CallLaunch make() const {
     Call call;
@@ -39,7 +40,7 @@ struct Launched {
     std::vector<Schedule> schedules;
     for (int rank = 0; rank < ranks; ++rank) schedules.push_back(scheduleOf(rank));
     const DevicePlan plan = makeDevicePlan(schedules, 0);
-    const GpuShare gpu{132, 1, threadBlocks, [this](const void*, std::uint32_t, std::uint32_t) { return resident; }};
+    const GpuShare gpu{132, 1, threadBlocks, inHostMemory, [this](const void*, std::uint32_t, std::uint32_t) { return resident; }};
     return makeLaunch({call, scheduleOf, partition, 0, 0}, common, gpu, [&]() -> const DevicePlan& { return plan; });
   }
 };
@@ -76,6 +77,16 @@ TEST(CallLaunch, WhatHasNoKernelOfItsOwnRunsAsASchedule) {
   EXPECT_TRUE(isSchedule({.ranks = 32})) << "no place for so many messages";
   EXPECT_TRUE(isSchedule({.codec = qcclCodecNone})) << "too large for words that carry their flag";
   EXPECT_FALSE(isSchedule({.codec = qcclCodecFp8E4m3, .blockElems = 1024}));
+}
+
+TEST(CallLaunch, InHostMemoryOneshotOfByteCodecsRunsAsAScheduleThatDoesNotGoAhead) {
+  const CallLaunch launch = Launched{.inHostMemory = true}.make();
+  const auto* call = std::get_if<ScheduleCall>(&launch.call);
+  ASSERT_NE(call, nullptr);
+  EXPECT_EQ(call->lookahead, 0u);
+  EXPECT_EQ(std::get<ScheduleCall>(Launched{.codec = qcclCodecInt4}.make().call).lookahead, 1u);
+  const CallLaunch small = Launched{.codec = qcclCodecNone, .count = 1000, .inHostMemory = true}.make();
+  EXPECT_TRUE(std::holds_alternative<FlaggedCall>(small.call));
 }
 
 TEST(CallLaunch, SmallExactCallsCarryTheirFlags) {

@@ -15,6 +15,13 @@ int currentDevice() {
   return device;
 }
 
+// For the rest of this thread. A thread in the usual mode spoils what another one captures when it asks for an event.
+void useDeviceWhateverIsCaptured(int device) {
+  QCCL_CUDA_CHECK(cudaSetDevice(device));
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+  QCCL_CUDA_CHECK(cudaThreadExchangeStreamCaptureMode(&mode));
+}
+
 // Whether all before the event was reached.
 bool isReached(CUevent_st* event) {
   const cudaError_t status = cudaEventQuery(event);
@@ -44,7 +51,8 @@ CallProbe::~CallProbe() {
 }
 
 void CallProbe::begin(std::uint32_t number, device::StreamHandle stream) {
-  enqueued_ = Marked{number, takeEvent(), takeEvent()};
+  enqueued_ = Marked{number, takeEvent(), nullptr};
+  enqueued_->ended = takeEvent();
   QCCL_CUDA_CHECK(cudaEventRecord(enqueued_->begun, stream));
 }
 
@@ -59,7 +67,8 @@ void CallProbe::end(device::StreamHandle stream) {
 void CallProbe::cancel() {
   if (!enqueued_) return;
   const std::lock_guard lock(mutex_);
-  free_.insert(free_.end(), {enqueued_->begun, enqueued_->ended});
+  free_.push_back(enqueued_->begun);
+  if (enqueued_->ended != nullptr) free_.push_back(enqueued_->ended);
   enqueued_.reset();
 }
 
@@ -86,7 +95,7 @@ void CallProbe::ask() {
   std::unique_lock lock(mutex_);
   try {
     lock.unlock();
-    QCCL_CUDA_CHECK(cudaSetDevice(device_));
+    useDeviceWhateverIsCaptured(device_);
     lock.lock();
     while (!ended_) {
       if (!calls_.empty()) {

@@ -30,7 +30,8 @@ class CallWatch {
   CallWatch& operator=(const CallWatch&) = delete;
 
   // Around what enqueues a call on `stream`, by one thread at a time. what.sequence is the call's number, each one more than the last. A
-  // call that is not captured waits on the device for those before it on other streams. Its time runs from when the device comes to it.
+  // call that is not captured waits on the device for those before it on other streams. Its time runs from when the device comes to
+  // it, or from when CUDA stops to answer whether it has.
   void begin(const Announcement& what, device::StreamHandle stream, bool captured);
   void end(device::StreamHandle stream);
   void cancel();  // instead of end(): it could not be enqueued

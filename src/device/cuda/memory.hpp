@@ -20,6 +20,9 @@ class DeviceBuffer {
   const unsigned char* data() const { return data_; }
   std::size_t bytes() const { return bytes_; }
 
+  // Leaves the memory allocated, for ever.
+  void abandon() { data_ = nullptr; }
+
  private:
   unsigned char* data_ = nullptr;
   std::size_t bytes_ = 0;

@@ -1,5 +1,9 @@
+#include <optional>
+#include <utility>
+
 #include "device/cuda/check.cuh"
 #include "device/cuda/device_guard.hpp"
+#include "device/cuda/memory.hpp"
 #include "device/cuda/stream.hpp"
 #include "transport/cuda_ipc/gather_structs.hpp"
 #include "transport/cuda_ipc/peer_memory.hpp"
@@ -30,18 +34,40 @@ void requireAccess(int device, const GpuFacts& peer, std::size_t rank) {
   if (enabled != cudaSuccess && enabled != cudaErrorPeerAccessAlreadyEnabled) QCCL_CUDA_CHECK(enabled);
 }
 
+// Another process's memory in this one.
+class Mapping {
+ public:
+  explicit Mapping(const cudaIpcMemHandle_t& handle) {
+    QCCL_CUDA_CHECK(cudaIpcOpenMemHandle(&data_, handle, cudaIpcMemLazyEnablePeerAccess));
+  }
+  ~Mapping() {
+    if (data_ != nullptr) (void)cudaIpcCloseMemHandle(data_);
+  }
+  Mapping(Mapping&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
+  Mapping& operator=(Mapping&&) = delete;
+
+  unsigned char* data() const { return static_cast<unsigned char*>(data_); }
+  void release() { data_ = nullptr; }
+
+ private:
+  void* data_ = nullptr;
+};
+
 class GpuMemory final : public PeerMemory {
  public:
   GpuMemory(Control& control, const std::vector<int>& hosts, int device, std::size_t bytes, const std::vector<MemoryFill>& fills,
             Deadline deadline)
       : PeerMemory(Kind::gpu, control, hosts, device, deadline) {
     const device::cuda::DeviceGuard guard(device);
+    together(control, deadline, [&] {
+      for (std::size_t i = 0; i < facts().size(); ++i) requireAccess(device, facts()[i], i);
+    });
     GpuOffer mine{};
     together(control, deadline, [&] {
       allocate(bytes, fills);
-      mine.pointer = own_;
+      mine.pointer = own_->data();
       // Not every system has inter-process handles; threads of one process do without.
-      mine.hasHandle = cudaIpcGetMemHandle(&mine.handle, own_) == cudaSuccess;
+      mine.hasHandle = cudaIpcGetMemHandle(&mine.handle, own_->data()) == cudaSuccess;
       (void)cudaGetLastError();
     });
     const std::vector<GpuOffer> offers = gatherStructs(control, mine, deadline);
@@ -49,20 +75,27 @@ class GpuMemory final : public PeerMemory {
   }
 
   ~GpuMemory() override {
-    if (abandoned()) return;
-    for (void* mapped : opened_) (void)cudaIpcCloseMemHandle(mapped);
-    if (own_ != nullptr) (void)cudaFree(own_);
+    if (abandoned()) {
+      own_->abandon();
+      for (Mapping& mapping : opened_) mapping.release();
+      return;
+    }
+    try {
+      const device::cuda::DeviceGuard guard(device());
+      opened_.clear();
+      own_.reset();
+    } catch (const Error&) {
+      // The device is lost, and its memory with it.
+    }
   }
 
  private:
   void allocate(std::size_t bytes, const std::vector<MemoryFill>& fills) {
-    void* memory = nullptr;
-    QCCL_CUDA_CHECK(cudaMalloc(&memory, bytes));
-    own_ = static_cast<unsigned char*>(memory);
+    own_.emplace(bytes);
     device::cuda::Stream stream;
     std::size_t filled = 0;
     for (const MemoryFill& fill : fills) {
-      QCCL_CUDA_CHECK(cudaMemsetAsync(own_ + filled, fill.value, fill.bytes, stream.handle()));
+      device::cuda::fillAsync(own_->data() + filled, fill.value, fill.bytes, stream.handle());
       filled += fill.bytes;
     }
     stream.synchronize();
@@ -70,7 +103,6 @@ class GpuMemory final : public PeerMemory {
 
   void mapPeers(const std::vector<GpuOffer>& offers, std::size_t rank) {
     for (std::size_t i = 0; i < offers.size(); ++i) {
-      requireAccess(device(), facts()[i], i);
       if (facts()[i].process == facts()[rank].process) {
         arenas_.push_back(offers[i].pointer);
         continue;
@@ -78,15 +110,12 @@ class GpuMemory final : public PeerMemory {
       if (!offers[i].hasHandle) {
         fail(qcclInvalidUsage, "the GPU memory of rank ", i, " cannot be shared between processes on this system");
       }
-      void* mapped = nullptr;
-      QCCL_CUDA_CHECK(cudaIpcOpenMemHandle(&mapped, offers[i].handle, cudaIpcMemLazyEnablePeerAccess));
-      opened_.push_back(mapped);
-      arenas_.push_back(static_cast<unsigned char*>(mapped));
+      arenas_.push_back(opened_.emplace_back(offers[i].handle).data());
     }
   }
 
-  unsigned char* own_ = nullptr;
-  std::vector<void*> opened_;  // of other processes
+  std::optional<device::cuda::DeviceBuffer> own_;
+  std::vector<Mapping> opened_;  // of other processes
 };
 
 }  // namespace

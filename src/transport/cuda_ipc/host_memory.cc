@@ -1,10 +1,12 @@
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <random>
+#include <string_view>
 #include <utility>
 
 #include "device/cuda/check.cuh"
@@ -15,6 +17,8 @@
 
 namespace qccl::transport {
 namespace {
+
+constexpr const char* kFileName = "qccl-arena";
 
 struct HostOffer {
   unsigned char* pointer;  // for this process's devices
@@ -72,6 +76,18 @@ class LockedMemory {
   std::size_t bytes_;
 };
 
+// Below 0: what was wrong, negated.
+int makeFile() {
+  const int file = memfd_create(kFileName, MFD_CLOEXEC);
+  return file < 0 ? -errno : file;
+}
+
+// To be asked before it is opened: in another container's /proc the path may be anything.
+bool isArena(const std::string& path) {
+  char target[256] = {};
+  return readlink(path.c_str(), target, sizeof(target) - 1) > 0 && std::string_view(target).find(kFileName) != std::string_view::npos;
+}
+
 // For the current device.
 unsigned char* onDevice(unsigned char* memory) {
   void* result = nullptr;
@@ -82,7 +98,7 @@ unsigned char* onDevice(unsigned char* memory) {
 class HostMemory final : public PeerMemory {
  public:
   HostMemory(Control& control, const std::vector<int>& hosts, int device, std::size_t bytes, Deadline deadline)
-      : PeerMemory(Kind::host, control, hosts, device, deadline), bytes_(bytes), file_(memfd_create("qccl", MFD_CLOEXEC)) {
+      : PeerMemory(Kind::host, control, hosts, device, deadline), bytes_(bytes), file_(makeFile()) {
     const device::cuda::DeviceGuard guard(device);
     HostOffer mine{};
     together(control, deadline, [&] { mine = offer(); });
@@ -96,15 +112,25 @@ class HostMemory final : public PeerMemory {
   }
 
   ~HostMemory() override {
-    if (!abandoned()) return;
-    for (LockedMemory& memory : memory_) memory.release();
+    if (abandoned()) {
+      for (LockedMemory& memory : memory_) memory.release();
+      return;
+    }
+    try {
+      const device::cuda::DeviceGuard guard(device());
+      memory_.clear();
+    } catch (const Error&) {
+      // The device is lost; the process's memory goes with the members.
+    }
   }
 
  private:
   std::size_t fileBytes() const { return bytes_ + sizeof(HostOffer::token); }
 
   HostOffer offer() {
-    if (file_.get() < 0 || ftruncate(file_.get(), static_cast<off_t>(fileBytes())) != 0) {
+    if (file_.get() < 0)
+      fail(qcclInvalidUsage, "host memory without a name cannot be had (memfd_create: ", std::strerror(-file_.get()), ")");
+    if (ftruncate(file_.get(), static_cast<off_t>(fileBytes())) != 0) {
       fail(qcclInvalidUsage, "host memory of ", fileBytes(), " bytes for the ranks cannot be had (", std::strerror(errno), ")");
     }
     memory_.emplace_back(file_.get(), fileBytes(), "this rank's host memory");
@@ -115,15 +141,18 @@ class HostMemory final : public PeerMemory {
 
   unsigned char* mapOf(const HostOffer& peer, std::size_t rank) {
     const std::string path = strCat("/proc/", peer.process, "/fd/", peer.file);
-    const File file(open(path.c_str(), O_RDWR | O_CLOEXEC));
     const std::string whose = strCat("the host memory of rank ", rank, ", ", path, ",");
-    if (file.get() < 0) {
-      fail(qcclInvalidUsage, whose, " cannot be opened (", std::strerror(errno),
-           "); run the ranks of a host as one user, in one container");
+    constexpr const char* kRemedy = "; run the ranks of a host as one user, in one container";
+    if (!isArena(path)) fail(qcclInvalidUsage, whose, " cannot be seen from here", kRemedy);
+    const File file(open(path.c_str(), O_RDWR | O_CLOEXEC));
+    struct stat status {};
+    if (file.get() < 0 || fstat(file.get(), &status) != 0) {
+      fail(qcclInvalidUsage, whose, " cannot be opened (", std::strerror(errno), ")", kRemedy);
     }
+    if (static_cast<std::size_t>(status.st_size) != fileBytes()) fail(qcclInvalidUsage, whose, " has another size", kRemedy);
     LockedMemory& memory = memory_.emplace_back(file.get(), fileBytes(), whose);
     if (std::memcmp(memory.data() + bytes_, &peer.token, sizeof(peer.token)) != 0) {
-      fail(qcclInvalidUsage, whose, " is another process's; run the ranks of a host in one container");
+      fail(qcclInvalidUsage, whose, " is another process's", kRemedy);
     }
     return memory.data();
   }

@@ -34,7 +34,8 @@ std::uint64_t hashOf(const std::vector<float>& values) {
 class Rank {
  public:
   Rank(qcclComm_t comm, int rank) : comm_(comm), guard_(test::deviceOf(rank)), values_(200003), in_(bytes()), out_(bytes()) {
-    for (std::size_t i = 0; i < values_.size(); ++i) values_[i] = static_cast<float>((i * 37 + static_cast<std::size_t>(rank) * 11) % 1001) - 500;
+    for (std::size_t i = 0; i < values_.size(); ++i)
+      values_[i] = static_cast<float>((i * 37 + static_cast<std::size_t>(rank) * 11) % 1001) - 500;
     device::cuda::copyAsync(in_.data(), values_.data(), bytes(), stream_.handle());
   }
 

@@ -2,6 +2,7 @@
 #include <cuda_runtime_api.h>
 #include <gmock/gmock.h>
 
+#include <barrier>
 #include <chrono>
 #include <thread>
 
@@ -54,6 +55,31 @@ TEST_F(OverNccl, ACallThatARankDoesNotMakeEndsAlsoBeforeAFullQueue) {
     }
     own.stream.synchronize();
     EXPECT_THAT(failureOf(comm, qcclTimeout), HasSubstr("rank 0 waited 8000 ms in allreduce(count=5000"));
+  });
+}
+
+// What asks for events must not spoil a capture that forbids this to all threads.
+TEST_F(OverNccl, ACaptureBesideCallsOnTheirWayIsLeftAlone) {
+  const RankThreads ranks = makeNcclRanks();
+  std::barrier<> together(2);
+  ranks.run([&](int rank, qcclComm_t comm) {
+    FailingRank own(deviceOf(rank));
+    connect(own, comm);
+    device::cuda::Stream beside;
+    for (int i = 0; i < 1000; ++i) QCCL_EXPECT_OK(own.allReduce(100000, comm));
+    together.arrive_and_wait();
+    if (rank == 0) {
+      cudaGraph_t graph = nullptr;
+      EXPECT_EQ(cudaStreamBeginCapture(beside.handle(), cudaStreamCaptureModeGlobal), cudaSuccess);
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      EXPECT_EQ(cudaStreamEndCapture(beside.handle(), &graph), cudaSuccess);
+      if (graph != nullptr) cudaGraphDestroy(graph);
+    }
+    together.arrive_and_wait();
+    own.stream.synchronize();
+    qcclResult_t failed = qcclSuccess;
+    QCCL_EXPECT_OK(qcclCommGetAsyncError(comm, &failed));
+    EXPECT_EQ(failed, qcclSuccess) << qcclGetLastError(comm);
   });
 }
 
