@@ -38,17 +38,29 @@ QCCL_HD float rstdOf(float sumOfSquares, float cols, float epsilon) { return wit
 // dX of a value, given g = dOutput * weight and the row's mean of g * xhat.
 QCCL_HD float normGradient(float g, float xhat, float mean, float rstd) { return rstd * fmaf(-xhat, mean, g); }
 
-// 1 / (1 + exp(-x)), within 2.5 ulp (2.33 is the most that tests/memory/fused_formulas_test.cc finds); 0 for x below -88.38, where the
-// value is less than FP32's smallest normal number. exp(-x) = 2^n 2^f with |f| <= 1/2; 2^f by a polynomial whose relative error is less
-// than 2^-25 (its coefficients are those that make the largest one smallest). Of NaN it is a number.
+// 1 / d, rounded to nearest, for d from 1 to 2^125: there the steps of a GPU's division need none of the branches that it has for other
+// numbers, which would keep a compiler from working on several values at a time.
+QCCL_HD float inverseOf(float d) {
+#ifdef __CUDA_ARCH__
+  float estimate;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(estimate) : "f"(d));
+  return fmaf(estimate, fmaf(-d, estimate, 1.0f), estimate);
+#else
+  return 1.0f / d;
+#endif
+}
+
+// exp(x) / (1 + exp(x)), within 2.9 ulp (2.89 is the most of all floats x; tests/memory/fused_formulas_test.cc tries a part of them); 0 for
+// x below -87.69, where the value is less than FP32's smallest normal number. exp(x) = 2^n 2^f with |f| <= 1/2; 2^f by a polynomial whose
+// relative error is less than 2^-25 (its coefficients are those that make the largest one smallest). Of NaN it is a number.
 QCCL_HD float sigmoid(float x) {
   constexpr float kLog2E = 0x1.715476p+0f, kLog2ERest = 0x1.4ae0c0p-26f;
-  constexpr float kRounder = 0x1.8p23f;  // adding it rounds to an integer, which is then in the low bits
-  float bounded = x < 87.0f ? x : 87.0f;
-  bounded = bounded > -89.0f ? bounded : -89.0f;
-  const float rounded = fmaf(bounded, -kLog2E, kRounder);
+  constexpr float kRounder = 0x1.8p23f;           // adding it rounds to an integer, which is then in the low bits
+  float bounded = x < 18.0f ? x : 18.0f;          // where it is 1
+  bounded = bounded > -88.0f ? bounded : -88.0f;  // where it is 0
+  const float rounded = fmaf(bounded, kLog2E, kRounder);
   const float n = rounded - kRounder;
-  const float f = fmaf(bounded, -kLog2ERest, fmaf(bounded, -kLog2E, -n));
+  const float f = fmaf(bounded, kLog2ERest, fmaf(bounded, kLog2E, -n));
   float power = 0x1.636e2cp-13f;
   power = fmaf(power, f, 0x1.603446p-10f);
   power = fmaf(power, f, 0x1.3afca8p-7f);
@@ -56,9 +68,10 @@ QCCL_HD float sigmoid(float x) {
   power = fmaf(power, f, 0x1.ebfc1ep-3f);
   power = fmaf(power, f, 0x1.62e434p-1f);
   power = fmaf(power, f, 1.0f);
-  // n is from -126 to 128; the last is infinity.
+  // n is from -127 to 26; 2^-127 is taken for 0.
   const float scale = floatFromBits((bitsOf(rounded) << 23) + 0x3f800000u);
-  return 1.0f / (1.0f + power * scale);
+  const float exponential = power * scale;
+  return exponential * inverseOf(1.0f + exponential);
 }
 
 QCCL_HD float swigluProduct(float gate, float up) { return (gate * sigmoid(gate)) * up; }
