@@ -4,74 +4,9 @@
 
 #include <cstdint>
 
-#include "memory/pool.hpp"
-#include "quant/cuda/decode.cuh"
-#include "quant/cuda/encode.cuh"
+#include "memory/cuda/stored_group.cuh"
 
 namespace qccl::memory::cuda {
-
-// NOLINTNEXTLINE(google-build-using-namespace): these kernels are made of those
-using namespace quant;
-using namespace quant::cuda;  // NOLINT(google-build-using-namespace)
-
-// What codec none is to the kernels: values as they are, of the type of the call.
-template <typename T>
-struct ExactCodec {
-  static constexpr qcclCodec_t kId = qcclCodecNone;
-  static constexpr bool kHasScale = false;
-
-  static __device__ __forceinline__ std::uint32_t storedScale(qcclScale_t, std::uint32_t) { return 0; }
-  struct Encoder {
-    __device__ __forceinline__ Encoder(qcclScale_t, std::uint32_t) {}
-    __device__ __forceinline__ bool isPlain() const { return true; }
-    __device__ __forceinline__ std::uint32_t plainBits(float x) const { return T::narrow(x); }
-    template <bool kStochastic>
-    __device__ __forceinline__ std::uint32_t code(float x, std::uint64_t, std::uint64_t) const {
-      return T::narrow(x);
-    }
-  };
-  struct Decoder {
-    __device__ __forceinline__ Decoder(qcclScale_t, std::uint32_t) {}
-    __device__ __forceinline__ float decodeNumber(std::uint32_t code) const { return T::widen(static_cast<typename T::Bits>(code)); }
-  };
-};
-
-// The codes of a group of values.
-template <typename Codec, typename T>
-struct StoredGroup {
-  CodeGroup<Codec::kId, kGroupElems<T>> codes;
-
-  __device__ __forceinline__ void pack(const std::uint32_t (&bits)[kGroupElems<T>]) { codes.pack(bits); }
-  __device__ __forceinline__ std::uint32_t code(std::uint32_t i) const { return codes.code(i); }
-  __device__ __forceinline__ void load(const GroupPlace& place, std::uint32_t count) {
-    if (count > 0) codes.load(place);
-  }
-  // All threads of the warp call this together.
-  __device__ __forceinline__ void store(const GroupPlace& place, std::uint32_t) const { codes.store(place, false); }
-};
-
-template <typename T>
-struct StoredGroup<ExactCodec<T>, T> {
-  RawGroup raw;
-
-  __device__ __forceinline__ void pack(const std::uint32_t (&bits)[kGroupElems<T>]) {
-#pragma unroll
-    for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) setBitsIn<T>(raw, i, static_cast<typename T::Bits>(bits[i]));
-  }
-  __device__ __forceinline__ std::uint32_t code(std::uint32_t i) const { return bitsIn<T>(raw, i); }
-  __device__ __forceinline__ void load(const GroupPlace& place, std::uint32_t count) {
-    const unsigned char* from = place.frame + place.inFrame * T::kBytes;
-    raw = count == kGroupElems<T> ? loadGroup(from) : loadSome<T>(from, count);
-  }
-  __device__ __forceinline__ void store(const GroupPlace& place, std::uint32_t count) const {
-    unsigned char* to = place.frame + place.inFrame * T::kBytes;
-    if (count == kGroupElems<T>) {
-      storeGroup(to, raw);
-    } else {
-      storeSome<T>(to, raw, count);
-    }
-  }
-};
 
 // Value i of an array that is aligned to its type.
 template <typename T>
@@ -215,6 +150,9 @@ struct StoredPart {
 
   __device__ __forceinline__ typename Codec::Decoder decoder(const StoredTensor& tensor) const {
     return typename Codec::Decoder(tensor.layout.scale, stored);
+  }
+  __device__ __forceinline__ GroupNumbers<Codec, T> numbers(const StoredTensor& tensor) const {
+    return GroupNumbers<Codec, T>(decoder(tensor));
   }
 };
 

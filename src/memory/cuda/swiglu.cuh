@@ -72,18 +72,18 @@ __global__ void __launch_bounds__(kThreads) swigluBackwardKernel(const __grid_co
   loadPart(part, args.dProduct, part.tileFirst, dProduct);
   gateCodes.load(part, args.gateTensor);
   upCodes.load(part, args.upTensor);
-  const auto gateDecoder = gateCodes.decoder(args.gateTensor);
-  const auto upDecoder = upCodes.decoder(args.upTensor);
+  const auto gateNumbers = gateCodes.numbers(args.gateTensor);
+  const auto upNumbers = upCodes.numbers(args.upTensor);
 
   RawGroup dGate[kRows], dUp[kRows], product[kRows];
 #pragma unroll
   for (std::uint32_t row = 0; row < kRows; ++row) {
     float gates[kGroupElems<T>], ups[kGroupElems<T>], products[kGroupElems<T>];
+    gateNumbers.decode(gateCodes.groups[row], gates);
+    upNumbers.decode(upCodes.groups[row], ups);
 #pragma unroll
     for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) {
-      const SwigluGradients d =
-          swigluGradients(gateDecoder.decodeNumber(gateCodes.groups[row].code(i)), upDecoder.decodeNumber(upCodes.groups[row].code(i)),
-                          widenAnyNan<T>(bitsIn<T>(dProduct[row], i)));
+      const SwigluGradients d = swigluGradients(gates[i], ups[i], widenAnyNan<T>(bitsIn<T>(dProduct[row], i)));
       gates[i] = d.gate, ups[i] = d.up, products[i] = d.product;
     }
     dGate[row] = narrowAnyNan<T>(gates);
