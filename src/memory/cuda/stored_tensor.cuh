@@ -93,6 +93,28 @@ __device__ __forceinline__ void storePart(const Part<T>& part, const RawGroup (&
   }
 }
 
+// Where storePart would store, a row at a time: as soon as it is worked out, so that it is not held in registers.
+template <typename T>
+class PartTarget {
+ public:
+  __device__ __forceinline__ PartTarget(const Part<T>& part, unsigned char* values)
+      : team_(values + (part.tileFirst + part.teamFirst) * T::kBytes),
+        whole_(part.teamFirst + part.teamThreads * kThreadElems<T> <= part.tileElems && isGroupAligned(team_)) {}
+
+  __device__ __forceinline__ void store(const Part<T>& part, std::uint32_t row, const RawGroup& group) const {
+    unsigned char* to = team_ + part.inTeam(row) * T::kBytes;
+    if (whole_) {
+      storeGroup(to, group);
+    } else {
+      storeSome<T>(to, group, part.count(row));
+    }
+  }
+
+ private:
+  unsigned char* team_;
+  bool whole_;
+};
+
 // The codes of this thread's values in a block whose magnitudes have the maximum maxBits, and, once a block, its scale. Threads behind the
 // end of a tile write what is padding; `ends`: where the tile is a whole row, they write nothing. All threads of the warp call this
 // together.

@@ -2,8 +2,8 @@
 //
 // Bytes moved, of n products in blocks of B: forward n times three values (gate, up, the product), two codes, and 2 n / B scales: of
 // bfloat16 into int4 with B = 128 and BF16 scales 7.03 n; backward n times three values (dProduct, dGate, dUp), a fourth if the product is
-// wanted again, and the same codes: 7.03 n or 9.03 n. Bounded by the memory, with instructions close behind: a sigmoid takes about 25 of
-// the 55 that there is time for.
+// wanted again, and the same codes: 7.03 n or 9.03 n. Bounded by the memory, with instructions close behind: about 50
+// of the 59 that there is time for, 20 of them for a sigmoid.
 #pragma once
 
 #include "memory/cuda/tensor_codec.cuh"
@@ -26,23 +26,27 @@ struct SwigluBackwardArguments {
   StoredTensor gateTensor, upTensor;
 };
 
+// Thread blocks on a multiprocessor, or it has too little to do while some wait for memory. Codes without a scale take more registers than
+// that leaves, and fewer instructions.
+template <typename Codec>
+inline constexpr std::uint32_t kTileBlocks = Codec::kHasScale ? 4 : 3;
+
 template <typename T>
 __device__ __forceinline__ void productTile(const Part<T>& part, const RawGroup (&gate)[kRows], const RawGroup (&up)[kRows],
                                             unsigned char* product) {
-  RawGroup products[kRows];
+  const PartTarget<T> target(part, product);
 #pragma unroll
   for (std::uint32_t row = 0; row < kRows; ++row) {
     float values[kGroupElems<T>];
 #pragma unroll
     for (std::uint32_t i = 0; i < kGroupElems<T>; ++i)
       values[i] = swigluProduct(widenAnyNan<T>(bitsIn<T>(gate[row], i)), widenAnyNan<T>(bitsIn<T>(up[row], i)));
-    products[row] = narrowAnyNan<T>(values);
+    target.store(part, row, narrowAnyNan<T>(values));
   }
-  storePart(part, products, product);
 }
 
 template <typename Codec, typename T>
-__global__ void __launch_bounds__(kThreads) swigluForwardKernel(const __grid_constant__ SwigluForwardArguments args) {
+__global__ void __launch_bounds__(kThreads, kTileBlocks<Codec>) swigluForwardKernel(const __grid_constant__ SwigluForwardArguments args) {
   __shared__ WarpWords shared[2];
   const Part<T> part = tilePart<T>(args.gateTensor);
   RawGroup gate[kRows], up[kRows];
@@ -64,7 +68,7 @@ __global__ void __launch_bounds__(kThreads) swigluProductKernel(const __grid_con
 }
 
 template <typename Codec, typename T>
-__global__ void __launch_bounds__(kThreads) swigluBackwardKernel(const __grid_constant__ SwigluBackwardArguments args) {
+__global__ void __launch_bounds__(kThreads, kTileBlocks<Codec>) swigluBackwardKernel(const __grid_constant__ SwigluBackwardArguments args) {
   const Part<T> part = tilePart<T>(args.gateTensor);
   if (!part.any()) return;
   RawGroup dProduct[kRows];
@@ -75,7 +79,7 @@ __global__ void __launch_bounds__(kThreads) swigluBackwardKernel(const __grid_co
   const auto gateNumbers = gateCodes.numbers(args.gateTensor);
   const auto upNumbers = upCodes.numbers(args.upTensor);
 
-  RawGroup dGate[kRows], dUp[kRows], product[kRows];
+  const PartTarget<T> dGate(part, args.dGate), dUp(part, args.dUp), product(part, args.product);
 #pragma unroll
   for (std::uint32_t row = 0; row < kRows; ++row) {
     float gates[kGroupElems<T>], ups[kGroupElems<T>], products[kGroupElems<T>];
@@ -86,13 +90,10 @@ __global__ void __launch_bounds__(kThreads) swigluBackwardKernel(const __grid_co
       const SwigluGradients d = swigluGradients(gates[i], ups[i], widenAnyNan<T>(bitsIn<T>(dProduct[row], i)));
       gates[i] = d.gate, ups[i] = d.up, products[i] = d.product;
     }
-    dGate[row] = narrowAnyNan<T>(gates);
-    dUp[row] = narrowAnyNan<T>(ups);
-    product[row] = narrowAnyNan<T>(products);
+    dGate.store(part, row, narrowAnyNan<T>(gates));
+    dUp.store(part, row, narrowAnyNan<T>(ups));
+    if (args.product != nullptr) product.store(part, row, narrowAnyNan<T>(products));
   }
-  storePart(part, dGate, args.dGate);
-  storePart(part, dUp, args.dUp);
-  if (args.product != nullptr) storePart(part, product, args.product);
 }
 
 }  // namespace qccl::memory::cuda
