@@ -29,6 +29,14 @@ struct StoredTensor {
     return {codes + frame * (layout.whole.end - layout.whole.low), inFrame, {0, in.high - in.low, in.end - in.low}};
   }
 
+  // The same to load from. Codes in one plane, whose whole frames have no padding, lie as in one frame that begins here.
+  template <typename Codec, typename T>
+  __device__ __forceinline__ GroupPlace codesToLoad(std::uint64_t elem) const {
+    if constexpr (Codec::kId == qcclCodecNone) return {codes + elem * T::kBytes, 0, {}};
+    if constexpr (highPlaneBits(Codec::kId) > 0) return codesOf(elem);
+    return {codes + elem * codeBits(Codec::kId) / 8, 0, {}};
+  }
+
   // For loadScale and storeScale. The scales of whole frames have no padding.
   __device__ __forceinline__ GroupPlace scaleOf(std::uint64_t elem) const {
     return {scales + (elem >> layout.blockShift) * layout.scaleBytes, 0, {}};
@@ -164,7 +172,7 @@ struct StoredPart {
 
   __device__ __forceinline__ void load(const Part<T>& part, const StoredTensor& tensor) {
     const std::uint64_t first = part.tileFirst + part.teamFirst;
-    const GroupPlace place = tensor.codesOf(first);
+    const GroupPlace place = tensor.codesToLoad<Codec, T>(first);
 #pragma unroll
     for (std::uint32_t row = 0; row < kRows; ++row) groups[row].load(place.after(part.inTeam(row)), part.count(row));
     stored = Codec::kHasScale && part.any() ? loadScale(tensor.scaleOf(first), tensor.layout) : 0;
