@@ -12,7 +12,7 @@ from typing import Optional, Union
 import torch
 
 from . import _library as lib
-from ._pool import DTYPES, Format, coded_bytes
+from ._pool import DTYPES, Format, coded
 
 PlanSpec = Union[str, Mapping[torch.dtype, Optional[str]], Callable[[torch.Tensor], Optional[str]]]
 
@@ -35,10 +35,6 @@ _HANDS_ON = {
 _EXPONENTIATED = {"LogSoftmaxBackward0", "LogsumexpBackward0"}
 
 
-def _source(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor._base if tensor._is_view() else tensor
-
-
 def _copied_leaf(node: object) -> torch.Tensor | None:
     """The leaf that a tensor with this grad_fn is a copy of, if it is one."""
     while node is not None and node.name() in _HANDS_ON:
@@ -46,14 +42,17 @@ def _copied_leaf(node: object) -> torch.Tensor | None:
     return getattr(node, "variable", None)  # of AccumulateGrad
 
 
-def _never(tensor: torch.Tensor) -> str | None:
+def _is_parameter(tensor: torch.Tensor | None) -> bool:
+    return tensor is not None and type(tensor) is not torch.Tensor and isinstance(tensor, torch.nn.Parameter)  # the latter takes its time
+
+
+def _never(tensor: torch.Tensor, source: torch.Tensor, node: object) -> str | None:
     """Why this tensor is kept as it is under any plan."""
-    source = _source(tensor)
-    if isinstance(source, torch.nn.Parameter) or isinstance(_copied_leaf(source.grad_fn), torch.nn.Parameter):
+    if _is_parameter(source) or _is_parameter(_copied_leaf(node)):
         return PARAMETER
-    if source.is_leaf and source.requires_grad:
+    if node is None and source.requires_grad:
         return LEAF
-    if type(tensor) is not torch.Tensor or tensor.layout != torch.strided or tensor.device.type not in ("cpu", "cuda"):
+    if type(tensor) is not torch.Tensor or tensor.layout is not torch.strided or not (tensor.is_cuda or tensor.is_cpu):
         return OTHER
     if tensor.dtype not in DTYPES:
         return TYPE
@@ -75,10 +74,13 @@ class Plan:
         self._keep = keep
         self._choose = self._read(spec)
         self._decides_itself = callable(spec)
-        coded_bytes(1, self._formats["int8"])  # the library says what is wrong with a block
+        coded(1, self._formats["int8"])  # the library says what is wrong with a block
 
     def __call__(self, tensor: torch.Tensor) -> Format | str:
-        reason = _never(tensor) or (None if self._decides_itself else self._better_not(tensor))
+        base = tensor._base
+        source = tensor if base is None else base  # of the values: what this is a view of
+        node = source.grad_fn
+        reason = _never(tensor, source, node) or (None if self._decides_itself else self._better_not(tensor, node))
         if reason is None and self._keep is not None and self._keep(tensor):
             reason = ASKED
         if reason is not None:
@@ -86,19 +88,17 @@ class Plan:
         format = self._format(self._choose(tensor))
         if format is None:
             return ASKED
-        return format if coded_bytes(tensor.numel(), format) < tensor.numel() * tensor.element_size() else SMALL
+        elems = tensor.numel()
+        return format if coded(elems, format).bytes < elems * tensor.element_size() else SMALL
 
-    def _better_not(self, tensor: torch.Tensor) -> str | None:
+    def _better_not(self, tensor: torch.Tensor, node: object) -> str | None:
         if not tensor.requires_grad:
             return NO_GRADIENT
         if tensor.dim() > 0 and tensor.shape[-1] == 1:
             return STATISTICS
         if tensor.numel() < self._min_elems:
             return SMALL
-        node = _source(tensor).grad_fn
-        if node is not None and node.name() in _EXPONENTIATED:
-            return LOGARITHMS
-        return None
+        return LOGARITHMS if node is not None and node.name() in _EXPONENTIATED else None
 
     def _format(self, codec: str | None) -> Format | None:
         """None where a tensor is to be kept."""

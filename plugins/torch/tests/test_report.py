@@ -1,5 +1,6 @@
 """Bytes before and after, by reason."""
 
+import gc
 import json
 
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 import qccl
 
 ELEMS = 64 * 128
+THRESHOLD = gc.get_threshold()
 INT8_BYTES = ELEMS + ELEMS // 128 * 2  # codes, and a scale of two bytes for each block
 
 
@@ -121,6 +123,31 @@ def test_a_new_report_begins_empty(device):
         del first
     acts.reset()
     assert acts.report().rows == {}
+
+
+def test_graphs_that_end_while_a_report_is_written():
+    """The garbage collector runs at any moment, and what it finds is counted: here at each one of a report."""
+    weight = nn.Parameter(torch.ones(64, 64))
+    source = leaf(torch.randn(64, 64))
+    gc.collect()
+    try:
+        for moment in range(60):
+            gc.disable()
+            acts = context()
+            with acts:
+                cycle = [(source.clone() @ weight).sum()]  # rows of what is kept are there, that of codes comes when they are given up
+            cycle.append(cycle)
+            del cycle
+            gc.set_threshold(gc.get_count()[0] + moment)
+            gc.enable()
+            report = acts.report()
+            gc.disable()
+            assert (report.rows["int8"].tensors, report.rows["parameter"].tensors) == (1, 1)
+            gc.collect()
+            assert acts.report().held_bytes == 0
+    finally:
+        gc.set_threshold(*THRESHOLD)
+        gc.enable()
 
 
 def test_reports_can_be_read_by_people_and_programs():
