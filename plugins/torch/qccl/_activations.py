@@ -72,7 +72,7 @@ class activations:  # noqa: N801: a context manager, named like torch.no_grad
 def _quantize(books: Books, tensor: torch.Tensor, format: Format) -> Quantized:
     layout = Layout.of(tensor)
     storage = storage_of(tensor)
-    key = (storage._cdata, tensor._version, tensor.dtype, tensor.storage_offset(), layout.runs)
+    key = (storage._cdata, tensor._version, tensor.dtype, tensor.storage_offset(), layout.runs, format)
     codes = books.find(key)
     if codes is None:
         codes = Codes(books, key, tensor, layout, format, storage)

@@ -3,6 +3,7 @@
 import gc
 import json
 
+import pytest
 import torch
 from support import computed, leaf, relative_error, rows
 from torch import nn
@@ -52,6 +53,20 @@ def test_the_same_tensor_saved_again_is_stored_once(device):
     source.grad = None
     forward(source.clone()).backward()
     assert relative_error(got, source.grad) < 0.02
+
+
+@pytest.mark.parametrize("first", ["2-D", "4-D"])
+def test_the_same_elements_in_two_formats_are_stored_in_both(first, device):
+    """What a plan says of a view holds, whatever was saved of the same elements before."""
+    x, source = computed(torch.randn(64, 128, device=device))
+    acts = context(lambda tensor: "int8" if tensor.dim() == 4 else "int4")
+    uses = {"2-D": lambda: x.sin(), "4-D": lambda: x.view(4, 16, 16, 8).sin()}
+    with acts:
+        results = {name: uses[name]() for name in sorted(uses, reverse=first == "4-D")}
+    assert acts.report().held_bytes == INT8_BYTES + INT8_BYTES - ELEMS // 2
+    assert "repeated" not in rows(acts)
+    (got,) = torch.autograd.grad(results["4-D"].sum(), source)
+    assert relative_error(got, source.detach().cos()) < 0.01
 
 
 def test_what_is_alive_elsewhere_saves_nothing(device):
