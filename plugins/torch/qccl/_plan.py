@@ -21,8 +21,8 @@ PARAMETER = "parameter"  # or a view, or a copy of another type (autocast) of on
 LEAF = "leaf"  # an input that requires a gradient: the caller has it anyway
 TYPE = "type"  # integers, booleans, float64, complex
 OTHER = "other tensor"  # sparse, subclasses, devices without a pool, empty tensors
-NO_GRADIENT = "no gradient"  # data, masks (with their infinities), statistics of fused kernels (lse, rstd), random factors of dropout
-STATISTICS = "statistics"  # one value a row: of next to no bytes, and everything in the row hangs on it
+NO_GRADIENT = "no gradient"  # data, masks (with their infinities), statistics of most fused kernels (lse, rstd), random factors of dropout
+STATISTICS = "statistics"  # one value a row or group: of next to no bytes, and everything in the row hangs on it
 LOGARITHMS = "logarithms"  # output of log_softmax: backward raises e to them, so that a step of the codes becomes a factor
 SMALL = "small"  # fewer than min_elems, or no smaller as codes
 ASKED = "asked for"  # by the plan or by `keep`
@@ -32,7 +32,15 @@ _HANDS_ON = {
     "AliasBackward0", "CloneBackward0", "ExpandBackward0", "PermuteBackward0", "ReshapeAliasBackward0", "SqueezeBackward0",
     "SqueezeBackward1", "TBackward0", "ToCopyBackward0", "TransposeBackward0", "UnsafeViewBackward0", "UnsqueezeBackward0", "ViewBackward0",
 }  # fmt: skip
-_EXPONENTIATED = {"LogSoftmaxBackward0", "LogsumexpBackward0"}
+# Nodes, without the digits at their ends, whose results are kept, and such of which all results but the first are.
+_RESULTS = {
+    "LogSoftmaxBackward": LOGARITHMS, "LogsumexpBackward": LOGARITHMS, "LinalgVectorNormBackward": STATISTICS, "NormBackward": STATISTICS,
+    "StdBackward": STATISTICS, "StdMeanBackward": STATISTICS, "VarBackward": STATISTICS, "VarMeanBackward": STATISTICS,
+}  # fmt: skip
+_FURTHER_RESULTS = {
+    "CudnnBatchNormBackward", "FusedRmsNormBackward", "MiopenBatchNormBackward", "NativeBatchNormBackward", "NativeGroupNormBackward",
+    "NativeLayerNormBackward",
+}  # fmt: skip
 
 
 def _copied_leaf(node: object) -> torch.Tensor | None:
@@ -61,6 +69,12 @@ def _never(tensor: torch.Tensor, source: torch.Tensor, node: object) -> str | No
     return None
 
 
+def _result(source: torch.Tensor, node: object) -> str | None:
+    """Why a tensor is kept because of the operation that it is a result of."""
+    name = node.name().rstrip("0123456789")
+    return STATISTICS if name in _FURTHER_RESULTS and source.output_nr > 0 else _RESULTS.get(name)
+
+
 class Plan:
     """Answers for each saved tensor: a Format, or the reason to keep it."""
 
@@ -80,7 +94,7 @@ class Plan:
         base = tensor._base
         source = tensor if base is None else base  # of the values: what this is a view of
         node = source.grad_fn
-        reason = _never(tensor, source, node) or (None if self._decides_itself else self._better_not(tensor, node))
+        reason = _never(tensor, source, node) or (None if self._decides_itself else self._better_not(tensor, source, node))
         if reason is None and self._keep is not None and self._keep(tensor):
             reason = ASKED
         if reason is not None:
@@ -91,14 +105,14 @@ class Plan:
         elems = tensor.numel()
         return format if coded(elems, format).bytes < elems * tensor.element_size() else SMALL
 
-    def _better_not(self, tensor: torch.Tensor, node: object) -> str | None:
+    def _better_not(self, tensor: torch.Tensor, source: torch.Tensor, node: object) -> str | None:
         if not tensor.requires_grad:
             return NO_GRADIENT
         if tensor.dim() > 0 and tensor.shape[-1] == 1:
             return STATISTICS
         if tensor.numel() < self._min_elems:
             return SMALL
-        return LOGARITHMS if node is not None and node.name() in _EXPONENTIATED else None
+        return None if node is None else _result(source, node)
 
     def _format(self, codec: str | None) -> Format | None:
         """None where a tensor is to be kept."""
