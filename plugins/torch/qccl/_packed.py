@@ -24,6 +24,8 @@ class Codes:
         bytes_after = coded(layout.elems, format).bytes
         weak = StorageWeakRef(storage)
         stream = pool.current_stream()
+        if stream is not None:
+            tensor.record_stream(stream)  # which may not be the one that its memory goes back to once its codes are all that is held
         number = pool.save(layout.row(tensor), layout.elems, format, stream)
         self._entry = Entry(self, books, key, pool, number, weak, format.codec, bytes_after)
         books.enter_codes(self._entry, storage.nbytes())

@@ -100,9 +100,12 @@ class Pool:
         """Of the pool's GPU; host memory has none. A CUDA graph is refused: its replays would write where a later step has other tensors."""
         if not self._on_gpu:
             return None
+        if self._device.index != torch.cuda.current_device():
+            with torch.cuda.device(self._device):  # whether a stream captures can only be asked of the current device
+                return self.current_stream()
         if torch.cuda.is_current_stream_capturing():
             raise RuntimeError("qccl.activations cannot be captured in a CUDA graph; leave the context where the capture begins")
-        return torch.cuda.current_stream(self._device)
+        return torch.cuda.current_stream()
 
     def free(self, number: int) -> None:
         """Never raises: it runs in finalizers."""
