@@ -7,16 +7,16 @@ holds them goes, by the end of backward, an exception, or because the graph was 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 
 import torch
-from torch.multiprocessing.reductions import StorageWeakRef
 
 from ._books import Books
 from ._layout import Layout
 from ._packed import Codes, Kept, Quantized, storage_of
 from ._plan import Plan, PlanSpec
-from ._pool import Format, pool_of
+from ._pool import Format
 from ._report import Report
 
 
@@ -51,7 +51,7 @@ class activations:  # noqa: N801: a context manager, named like torch.no_grad
             format = choose(tensor)
             return _quantize(books, tensor, format) if isinstance(format, Format) else Kept(books, tensor, format)
 
-        self._hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda packed: packed.unpack())
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(pack, operator.methodcaller("unpack"))
 
     def __enter__(self) -> activations:
         self._hooks.__enter__()
@@ -72,10 +72,8 @@ class activations:  # noqa: N801: a context manager, named like torch.no_grad
 def _quantize(books: Books, tensor: torch.Tensor, format: Format) -> Quantized:
     layout = Layout.of(tensor)
     storage = storage_of(tensor)
-    weak = StorageWeakRef(storage)
-    key = (weak.cdata, tensor._version, tensor.dtype, layout.offset, layout.runs)
+    key = (storage._cdata, tensor._version, tensor.dtype, tensor.storage_offset(), layout.runs, format)
     codes = books.find(key)
     if codes is None:
-        codes = Codes(books, pool_of(tensor.device), layout.row(tensor), format, weak, storage.nbytes())
-        books.enter_codes(key, codes)
+        codes = Codes(books, key, tensor, layout, format, storage)
     return Quantized(codes, layout)

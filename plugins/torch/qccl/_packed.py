@@ -5,40 +5,38 @@ from __future__ import annotations
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from ._books import Books
+from ._books import Books, Entry
 from ._layout import Layout
-from ._pool import Format, Pool, coded_bytes
+from ._pool import Format, coded, pool_of
 
-
-def storage_of(tensor: torch.Tensor) -> torch.UntypedStorage:
-    return tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()  # the latter: PyTorch 1.13
+# PyTorch 1.13 has no other.
+storage_of = torch.Tensor.untyped_storage if hasattr(torch.Tensor, "untyped_storage") else torch.Tensor.storage
 
 
 class Codes:
-    """The elements of one or more saved tensors in the pool, given up with the last of them.
+    """The elements of one or more saved tensors in the pool, given up with the last of them: by the books' entry (_books.py)."""
 
-    The weak reference keeps the number of the original's storage from being given to another one, and says whether the original lives."""
+    __slots__ = ("__weakref__", "_device", "_dtype", "_elems", "_entry", "_format")
 
-    def __init__(self, books: Books, pool: Pool, row: torch.Tensor, format: Format, storage: StorageWeakRef, storage_bytes: int) -> None:
-        self.books, self.pool, self.format = books, pool, format
-        self.dtype, self.device, self.elems = row.dtype, row.device, row.numel()
-        self.storage, self.storage_bytes = storage, storage_bytes
-        self.bytes_before = 0  # Books fill it in
-        self.bytes_after = coded_bytes(self.elems, format)
-        self.settled = False
-        self.number = None
-        self.number = pool.save(row, format)
+    def __init__(self, books: Books, key: tuple, tensor: torch.Tensor, layout: Layout, format: Format, storage: torch.UntypedStorage) -> None:
+        self._dtype, self._device, self._elems, self._format = tensor.dtype, tensor.device, layout.elems, format
+        pool = pool_of(self._device)
+        bytes_after = coded(layout.elems, format).bytes
+        weak = StorageWeakRef(storage)
+        stream = pool.current_stream()
+        if stream is not None:
+            tensor.record_stream(stream)  # which may not be the one that its memory goes back to once its codes are all that is held
+        number = pool.save(layout.row(tensor), layout.elems, format, stream)
+        self._entry = Entry(self, books, key, pool, number, weak, format.codec, bytes_after)
+        books.enter_codes(self._entry, storage.nbytes())
 
-    def read(self) -> torch.Tensor:
-        row = torch.empty(self.elems, dtype=self.dtype, device=self.device)
-        self.pool.read(self.number, row, self.format)
-        self.books.settle(self)
-        return row
-
-    def __del__(self) -> None:
-        if self.number is not None:  # nothing was saved if the pool refused
-            self.pool.free(self.number)
-            self.books.leave_codes(self)
+    def read(self, layout: Layout) -> torch.Tensor:
+        entry = self._entry
+        tensor = layout.empty(self._dtype, self._device)
+        entry.pool.read(entry.number, tensor, self._elems, self._format)
+        if not entry.settled:
+            entry.books.settle(entry)
+        return tensor
 
 
 class Quantized:
@@ -50,7 +48,7 @@ class Quantized:
         self._codes, self._layout = codes, layout
 
     def unpack(self) -> torch.Tensor:
-        return self._layout.restore(self._codes.read())
+        return self._codes.read(self._layout)
 
 
 class Kept:
@@ -67,7 +65,7 @@ class Kept:
         if tensor.layout is torch.strided and type(tensor) in (torch.Tensor, torch.nn.Parameter):
             storage = storage_of(tensor)
             self._storage = StorageWeakRef(storage)
-            books.enter_kept(reason, self._storage.cdata, storage.nbytes())
+            books.enter_kept(reason, self._storage, storage.nbytes())
         else:  # has no storage that could be asked
             books.enter_kept(reason, None, 0)
 
@@ -82,4 +80,4 @@ class Kept:
 
     def __del__(self) -> None:
         if self._storage is not None:
-            self._books.leave(self._storage.cdata)
+            self._books.let_go.append(self._storage)

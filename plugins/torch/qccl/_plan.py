@@ -12,7 +12,7 @@ from typing import Optional, Union
 import torch
 
 from . import _library as lib
-from ._pool import DTYPES, Format, coded_bytes
+from ._pool import DTYPES, Format, coded
 
 PlanSpec = Union[str, Mapping[torch.dtype, Optional[str]], Callable[[torch.Tensor], Optional[str]]]
 
@@ -21,8 +21,8 @@ PARAMETER = "parameter"  # or a view, or a copy of another type (autocast) of on
 LEAF = "leaf"  # an input that requires a gradient: the caller has it anyway
 TYPE = "type"  # integers, booleans, float64, complex
 OTHER = "other tensor"  # sparse, subclasses, devices without a pool, empty tensors
-NO_GRADIENT = "no gradient"  # data, masks (with their infinities), statistics of fused kernels (lse, rstd), random factors of dropout
-STATISTICS = "statistics"  # one value a row: of next to no bytes, and everything in the row hangs on it
+NO_GRADIENT = "no gradient"  # data, masks (with their infinities), statistics of most fused kernels (lse, rstd), random factors of dropout
+STATISTICS = "statistics"  # one value a row or group: of next to no bytes, and everything in the row hangs on it
 LOGARITHMS = "logarithms"  # output of log_softmax: backward raises e to them, so that a step of the codes becomes a factor
 SMALL = "small"  # fewer than min_elems, or no smaller as codes
 ASKED = "asked for"  # by the plan or by `keep`
@@ -32,11 +32,15 @@ _HANDS_ON = {
     "AliasBackward0", "CloneBackward0", "ExpandBackward0", "PermuteBackward0", "ReshapeAliasBackward0", "SqueezeBackward0",
     "SqueezeBackward1", "TBackward0", "ToCopyBackward0", "TransposeBackward0", "UnsafeViewBackward0", "UnsqueezeBackward0", "ViewBackward0",
 }  # fmt: skip
-_EXPONENTIATED = {"LogSoftmaxBackward0", "LogsumexpBackward0"}
-
-
-def _source(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor._base if tensor._is_view() else tensor
+# Nodes, without the digits at their ends, whose results are kept, and such of which all results but the first are.
+_RESULTS = {
+    "LogSoftmaxBackward": LOGARITHMS, "LogsumexpBackward": LOGARITHMS, "LinalgVectorNormBackward": STATISTICS, "NormBackward": STATISTICS,
+    "StdBackward": STATISTICS, "StdMeanBackward": STATISTICS, "VarBackward": STATISTICS, "VarMeanBackward": STATISTICS,
+}  # fmt: skip
+_FURTHER_RESULTS = {
+    "CudnnBatchNormBackward", "FusedRmsNormBackward", "MiopenBatchNormBackward", "NativeBatchNormBackward", "NativeGroupNormBackward",
+    "NativeLayerNormBackward",
+}  # fmt: skip
 
 
 def _copied_leaf(node: object) -> torch.Tensor | None:
@@ -46,20 +50,29 @@ def _copied_leaf(node: object) -> torch.Tensor | None:
     return getattr(node, "variable", None)  # of AccumulateGrad
 
 
-def _never(tensor: torch.Tensor) -> str | None:
+def _is_parameter(tensor: torch.Tensor | None) -> bool:
+    return tensor is not None and type(tensor) is not torch.Tensor and isinstance(tensor, torch.nn.Parameter)  # the latter takes its time
+
+
+def _never(tensor: torch.Tensor, source: torch.Tensor, node: object) -> str | None:
     """Why this tensor is kept as it is under any plan."""
-    source = _source(tensor)
-    if isinstance(source, torch.nn.Parameter) or isinstance(_copied_leaf(source.grad_fn), torch.nn.Parameter):
+    if _is_parameter(source) or _is_parameter(_copied_leaf(node)):
         return PARAMETER
-    if source.is_leaf and source.requires_grad:
+    if node is None and source.requires_grad:
         return LEAF
-    if type(tensor) is not torch.Tensor or tensor.layout != torch.strided or tensor.device.type not in ("cpu", "cuda"):
+    if type(tensor) is not torch.Tensor or tensor.layout is not torch.strided or not (tensor.is_cuda or tensor.is_cpu):
         return OTHER
     if tensor.dtype not in DTYPES:
         return TYPE
     if tensor.numel() == 0 or tensor.is_neg():
         return OTHER
     return None
+
+
+def _result(source: torch.Tensor, node: object) -> str | None:
+    """Why a tensor is kept because of the operation that it is a result of."""
+    name = node.name().rstrip("0123456789")
+    return STATISTICS if name in _FURTHER_RESULTS and source.output_nr > 0 else _RESULTS.get(name)
 
 
 class Plan:
@@ -75,10 +88,13 @@ class Plan:
         self._keep = keep
         self._choose = self._read(spec)
         self._decides_itself = callable(spec)
-        coded_bytes(1, self._formats["int8"])  # the library says what is wrong with a block
+        coded(1, self._formats["int8"])  # the library says what is wrong with a block
 
     def __call__(self, tensor: torch.Tensor) -> Format | str:
-        reason = _never(tensor) or (None if self._decides_itself else self._better_not(tensor))
+        base = tensor._base
+        source = tensor if base is None else base  # of the values: what this is a view of
+        node = source.grad_fn
+        reason = _never(tensor, source, node) or (None if self._decides_itself else self._better_not(tensor, source, node))
         if reason is None and self._keep is not None and self._keep(tensor):
             reason = ASKED
         if reason is not None:
@@ -86,19 +102,17 @@ class Plan:
         format = self._format(self._choose(tensor))
         if format is None:
             return ASKED
-        return format if coded_bytes(tensor.numel(), format) < tensor.numel() * tensor.element_size() else SMALL
+        elems = tensor.numel()
+        return format if coded(elems, format).bytes < elems * tensor.element_size() else SMALL
 
-    def _better_not(self, tensor: torch.Tensor) -> str | None:
+    def _better_not(self, tensor: torch.Tensor, source: torch.Tensor, node: object) -> str | None:
         if not tensor.requires_grad:
             return NO_GRADIENT
         if tensor.dim() > 0 and tensor.shape[-1] == 1:
             return STATISTICS
         if tensor.numel() < self._min_elems:
             return SMALL
-        node = _source(tensor).grad_fn
-        if node is not None and node.name() in _EXPONENTIATED:
-            return LOGARITHMS
-        return None
+        return None if node is None else _result(source, node)
 
     def _format(self, codec: str | None) -> Format | None:
         """None where a tensor is to be kept."""

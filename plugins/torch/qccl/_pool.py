@@ -12,6 +12,7 @@ import itertools
 import threading
 import weakref
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -21,32 +22,39 @@ from . import _library as lib
 DTYPES = {torch.float32: lib.FLOAT32, torch.bfloat16: lib.BFLOAT16, torch.float16: lib.FLOAT16}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Format:
-    """How a tensor is kept."""
+    """How a tensor is kept. A plan has one of each, which are told apart by identity."""
 
     codec: str
     block: int
     scale: str
 
-    def saved_tensor(self, elems: int) -> lib.SavedTensor:
-        packed = lib.PackedFormat(lib.CODECS[self.codec], lib.SCALES[self.scale], self.block)
-        return lib.SavedTensor(b"saved." + self.codec.encode(), elems, packed, 0)  # reports of the pool are grouped by what follows the dot
+
+class Coded(NamedTuple):
+    """So many elements in a format."""
+
+    description: object  # a pointer to the library's struct
+    bytes: int  # of codes and scales
 
 
 @functools.lru_cache(maxsize=4096)
-def coded_bytes(elems: int, format: Format) -> int:
-    """Bytes of codes and scales; QcclError for a format that the library does not know."""
+def coded(elems: int, format: Format) -> Coded:
+    """QcclError for a format that the library does not know."""
+    packed = lib.PackedFormat(lib.CODECS[format.codec], lib.SCALES[format.scale], format.block)
+    name = b"saved." + format.codec.encode()  # reports of the pool are grouped by what follows the dot
+    description = ctypes.byref(lib.SavedTensor(name, elems, packed, 0))
     codes, scales = ctypes.c_size_t(), ctypes.c_size_t()
-    lib.call("qcclTensorBytes", ctypes.byref(format.saved_tensor(elems)), ctypes.byref(codes), ctypes.byref(scales))
-    return codes.value + scales.value
+    lib.call("qcclTensorBytes", description, ctypes.byref(codes), ctypes.byref(scales))
+    return Coded(description, codes.value + scales.value)
 
 
 class Pool:
     """Memory of one device. It lives as long as somebody may still save there or something is still saved."""
 
     def __init__(self, device: torch.device) -> None:
-        on_gpu = device.type == "cuda"
+        self._device = device
+        self._on_gpu = on_gpu = device.type == "cuda"
         config = lib.PoolConfig(
             size=ctypes.sizeof(lib.PoolConfig),
             name=f"torch-{device}".encode(),
@@ -63,29 +71,41 @@ class Pool:
         # Not when the interpreter ends: the process gives everything back, and CUDA may be gone by then.
         weakref.finalize(self, lib.library.qcclPoolDestroy, handle).atexit = False
 
-    def save(self, values: torch.Tensor, format: Format) -> int:
-        """Quantizes dense `values` on the current stream; returns the handle."""
+    def save(self, row: torch.Tensor, elems: int, format: Format, stream: torch.cuda.Stream | None) -> int:
+        """Quantizes the first `elems` elements in the memory of `row` on the stream; returns the handle."""
         number = next(self._numbers)
+        arguments = self._arguments(number, row, elems, format, stream)
         try:
-            self._save(number, values, format)
+            self._save(number, arguments)
         except lib.QcclError as error:
-            if values.device.type != "cuda" or error.code not in lib.MAY_BE_OUT_OF_MEMORY:
+            if stream is None or error.code not in lib.MAY_BE_OUT_OF_MEMORY:
                 raise
             # PyTorch may hold all memory of the GPU in its cache, out of which the pool cannot grow.
             torch.cuda.empty_cache()
-            self._save(number, values, format)
+            self._save(number, arguments)
         return number
 
-    def _save(self, number: int, values: torch.Tensor, format: Format) -> None:
+    def _save(self, number: int, arguments: tuple) -> None:
         try:
-            lib.call("qcclActivationSave", *self._arguments(number, values, format))
+            lib.call("qcclActivationSave", *arguments)
         except lib.QcclError:
             self.free(number)  # a place may have been taken before the writing failed
             raise
 
-    def read(self, number: int, values: torch.Tensor, format: Format) -> None:
-        """Decodes into dense `values` on the current stream."""
-        lib.call("qcclActivationRead", *self._arguments(number, values, format))
+    def read(self, number: int, row: torch.Tensor, elems: int, format: Format) -> None:
+        """Decodes into the memory of `row` on the current stream."""
+        lib.call("qcclActivationRead", *self._arguments(number, row, elems, format, self.current_stream()))
+
+    def current_stream(self) -> torch.cuda.Stream | None:
+        """Of the pool's GPU; host memory has none. A CUDA graph is refused: its replays would write where a later step has other tensors."""
+        if not self._on_gpu:
+            return None
+        if self._device.index != torch.cuda.current_device():
+            with torch.cuda.device(self._device):  # whether a stream captures can only be asked of the current device
+                return self.current_stream()
+        if torch.cuda.is_current_stream_capturing():
+            raise RuntimeError("qccl.activations cannot be captured in a CUDA graph; leave the context where the capture begins")
+        return torch.cuda.current_stream()
 
     def free(self, number: int) -> None:
         """Never raises: it runs in finalizers."""
@@ -99,18 +119,9 @@ class Pool:
     def reset_peaks(self) -> None:
         lib.call("qcclPoolResetPeaks", self._handle)
 
-    def _arguments(self, number: int, values: torch.Tensor, format: Format) -> tuple:
-        tensor = format.saved_tensor(values.numel())
-        return self._handle, number, ctypes.byref(tensor), values.data_ptr(), DTYPES[values.dtype], _current_stream(values.device)
-
-
-def _current_stream(device: torch.device) -> int | None:
-    """Of CUDA; host memory has none. A CUDA graph is refused: its replays would write where a later step has other tensors."""
-    if device.type != "cuda":
-        return None
-    if torch.cuda.is_current_stream_capturing():
-        raise RuntimeError("qccl.activations cannot be captured in a CUDA graph; leave the context where the capture begins")
-    return torch.cuda.current_stream(device).cuda_stream or None
+    def _arguments(self, number: int, row: torch.Tensor, elems: int, format: Format, stream: torch.cuda.Stream | None) -> tuple:
+        handle = None if stream is None else stream.cuda_stream or None
+        return self._handle, number, coded(elems, format).description, row.data_ptr(), DTYPES[row.dtype], handle
 
 
 _pools: dict[torch.device, Pool] = {}
@@ -118,10 +129,13 @@ _pools_lock = threading.Lock()
 
 
 def pool_of(device: torch.device) -> Pool:
-    with _pools_lock:
-        if device not in _pools:
-            _pools[device] = Pool(device)
-        return _pools[device]
+    pool = _pools.get(device)
+    if pool is None:
+        with _pools_lock:
+            pool = _pools.get(device)
+            if pool is None:
+                pool = _pools[device] = Pool(device)
+    return pool
 
 
 def pool_stats(device: torch.device | str = "cpu", reset_peaks: bool = False) -> dict[str, int]:

@@ -54,6 +54,28 @@ def test_forward_and_backward_on_streams_of_their_own(device="cuda"):
         assert relative_error(got, exact) < 0.04
 
 
+def test_memory_that_goes_back_to_another_stream(device="cuda"):
+    """What was made on one stream and saved on another one is not written to before it is quantized."""
+    side = torch.cuda.Stream()
+    source = leaf(torch.randn(2048, 1024, device=device))
+    for _ in range(2):  # the first time allocates, which waits
+        source.grad = None
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            x = source.clone()
+        torch.cuda.current_stream().wait_stream(side)
+        torch.cuda._sleep(100_000_000)
+        with qccl.activations("int8"):
+            loss = x.sin().sum()
+        del x
+        with torch.cuda.stream(side):
+            other = [torch.full_like(source, 1e3) for _ in range(4)]
+        torch.cuda.synchronize()
+        loss.backward()
+        del other
+        assert relative_error(source.grad, source.detach().cos()) < 0.01
+
+
 def test_a_tensor_of_a_gpu_that_is_not_current():
     if torch.cuda.device_count() < 2:
         pytest.skip("this machine has one GPU")
@@ -71,6 +93,17 @@ def test_capture_in_a_graph_is_refused(device="cuda"):
         source.clone().sin().sum().backward()
     with pytest.raises(RuntimeError, match="cannot be captured in a CUDA graph"):
         with torch.cuda.graph(torch.cuda.CUDAGraph()), qccl.activations("int8"):
+            source.clone().sin().sum()
+
+
+def test_capture_on_a_gpu_that_is_not_current_is_refused():
+    if torch.cuda.device_count() < 2:
+        pytest.skip("this machine has one GPU")
+    source = leaf(torch.randn(256, 256, device="cuda:1"))
+    with qccl.activations("int8"):
+        source.clone().sin().sum().backward()
+    with pytest.raises(RuntimeError, match="cannot be captured in a CUDA graph"):
+        with torch.cuda.device(1), torch.cuda.graph(torch.cuda.CUDAGraph()), torch.cuda.device(0), qccl.activations("int8"):
             source.clone().sin().sum()
 
 

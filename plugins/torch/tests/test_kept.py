@@ -133,6 +133,45 @@ def test_data_masks_and_statistics(device):
     assert kept["codes"] == 1 and kept["no gradient"] == 2  # mean and rstd
 
 
+STATISTICS = {
+    "group_norm": lambda x: functional.group_norm(x, 4),
+    "batch_norm": lambda x: functional.batch_norm(x, None, None, training=True),
+    "layer_norm": lambda x: functional.layer_norm(x, x.shape[-1:]),
+    "norm": lambda x: x.norm(dim=-1),
+    "norm of another power": lambda x: x.norm(p=3, dim=1),
+    "vector_norm": lambda x: torch.linalg.vector_norm(x, dim=(1, 2)),
+    "std": lambda x: x.std(-1),
+    "std_mean": lambda x: torch.std_mean(x, -1),
+    "var": lambda x: x.var(-1).square(),
+    "view of a norm": lambda x: x / x.norm(dim=1).view(-1, 1, 8, 8),
+}
+
+
+def seen_by_keep(function, x):
+    """What becomes of the tensors that function(x) saves, and the shapes of those smaller than x that keep= is asked about."""
+    shapes = []
+    kept = saved(lambda: function(x), keep=lambda tensor: tensor.numel() < x.numel() and not shapes.append(tuple(tensor.shape)))
+    return kept, shapes
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_statistics_in_no_column(name, device):
+    """Next to no bytes; and of rows of such different sizes most statistics would come back as 0."""
+    x, _ = computed(torch.randn(64, 16, 8, 8, device=device) * torch.logspace(-4, 4, 64, device=device)[:, None, None, None])
+    kept, shapes = seen_by_keep(STATISTICS[name], x)
+    assert shapes == [] and kept.get("statistics", 0) + kept.get("no gradient", 0) > 0
+    if name == "group_norm":
+        assert kept == {"codes": 1, "statistics": 2}
+        assert saved(lambda: STATISTICS[name](x), lambda tensor: "int8") == {"codes": 3}, "which a plan that is a function decides itself"
+
+
+def test_what_is_computed_from_statistics_is_not_recognised(device):
+    """A limit, written down."""
+    x, _ = computed(torch.randn(64, 16, 8, 8, device=device))
+    assert seen_by_keep(lambda x: 1 / x.std(-1), x)[1] == [(64, 16, 8)]
+    assert seen_by_keep(lambda x: x.var(-1).sqrt(), x)[1] == [(64, 16, 8)]
+
+
 def test_logarithms_that_backward_raises_e_to(device):
     logits, source = computed(torch.randn(64, 100, device=device) * 8)
     target = torch.randint(0, 100, (64,), device=device)

@@ -1,7 +1,9 @@
 """Bytes before and after, by reason."""
 
+import gc
 import json
 
+import pytest
 import torch
 from support import computed, leaf, relative_error, rows
 from torch import nn
@@ -9,6 +11,7 @@ from torch import nn
 import qccl
 
 ELEMS = 64 * 128
+THRESHOLD = gc.get_threshold()
 INT8_BYTES = ELEMS + ELEMS // 128 * 2  # codes, and a scale of two bytes for each block
 
 
@@ -50,6 +53,20 @@ def test_the_same_tensor_saved_again_is_stored_once(device):
     source.grad = None
     forward(source.clone()).backward()
     assert relative_error(got, source.grad) < 0.02
+
+
+@pytest.mark.parametrize("first", ["2-D", "4-D"])
+def test_the_same_elements_in_two_formats_are_stored_in_both(first, device):
+    """What a plan says of a view holds, whatever was saved of the same elements before."""
+    x, source = computed(torch.randn(64, 128, device=device))
+    acts = context(lambda tensor: "int8" if tensor.dim() == 4 else "int4")
+    uses = {"2-D": lambda: x.sin(), "4-D": lambda: x.view(4, 16, 16, 8).sin()}
+    with acts:
+        results = {name: uses[name]() for name in sorted(uses, reverse=first == "4-D")}
+    assert acts.report().held_bytes == INT8_BYTES + INT8_BYTES - ELEMS // 2
+    assert "repeated" not in rows(acts)
+    (got,) = torch.autograd.grad(results["4-D"].sum(), source)
+    assert relative_error(got, source.detach().cos()) < 0.01
 
 
 def test_what_is_alive_elsewhere_saves_nothing(device):
@@ -121,6 +138,31 @@ def test_a_new_report_begins_empty(device):
         del first
     acts.reset()
     assert acts.report().rows == {}
+
+
+def test_graphs_that_end_while_a_report_is_written():
+    """The garbage collector runs at any moment, and what it finds is counted: here at each one of a report."""
+    weight = nn.Parameter(torch.ones(64, 64))
+    source = leaf(torch.randn(64, 64))
+    gc.collect()
+    try:
+        for moment in range(60):
+            gc.disable()
+            acts = context()
+            with acts:
+                cycle = [(source.clone() @ weight).sum()]  # rows of what is kept are there, that of codes comes when they are given up
+            cycle.append(cycle)
+            del cycle
+            gc.set_threshold(gc.get_count()[0] + moment)
+            gc.enable()
+            report = acts.report()
+            gc.disable()
+            assert (report.rows["int8"].tensors, report.rows["parameter"].tensors) == (1, 1)
+            gc.collect()
+            assert acts.report().held_bytes == 0
+    finally:
+        gc.set_threshold(*THRESHOLD)
+        gc.enable()
 
 
 def test_reports_can_be_read_by_people_and_programs():
