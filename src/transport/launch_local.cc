@@ -136,7 +136,10 @@ class LocalLaunch {
     for (const pid_t rank : running()) kill(-rank, signal);
   }
 
+  // Of ranks that ended since the last look, one that a signal killed says why: the others may have ended because of that.
   void reap() {
+    const bool stopping = exitCode_ != 0;
+    std::size_t first = 0;
     for (std::size_t i = 0; i < ranks_.size(); ++i) {
       if (ranks_[i] <= 0) continue;
       siginfo_t ended{};
@@ -145,12 +148,15 @@ class LocalLaunch {
       waitpid(ranks_[i], nullptr, 0);
       ranks_[i] = 0;
       const int code = ended.si_code == CLD_EXITED ? ended.si_status : 128 + ended.si_status;
-      if (code == 0 || exitCode_ != 0) continue;
+      const bool tells = exitCode_ == 0 ? code != 0 : exitCode_ < 128 && code > 128;
+      if (stopping || !tells) continue;
       exitCode_ = code;
-      log(LogLevel::info, "rank ", i, " ended with ", code, "; stopping the others");
-      signalAll(SIGTERM);
-      killAt_ = Deadline::in(kGracePeriod);
+      first = i;
     }
+    if (stopping || exitCode_ == 0) return;
+    log(LogLevel::info, "rank ", first, " ended with ", exitCode_, "; stopping the others");
+    signalAll(SIGTERM);
+    killAt_ = Deadline::in(kGracePeriod);
   }
 
   std::vector<pid_t> ranks_;  // 0: has ended
