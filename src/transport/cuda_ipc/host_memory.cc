@@ -3,9 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
-#include <random>
 #include <string_view>
 #include <utility>
 
@@ -13,6 +13,7 @@
 #include "device/cuda/device_guard.hpp"
 #include "transport/cuda_ipc/gather_structs.hpp"
 #include "transport/cuda_ipc/peer_memory.hpp"
+#include "transport/tcp/random.hpp"
 #include "transport/together.hpp"
 
 namespace qccl::transport {
@@ -24,13 +25,8 @@ struct HostOffer {
   unsigned char* pointer;  // for this process's devices
   std::int64_t process;    // its id
   std::int32_t file;
-  std::uint64_t token;  // stands behind the memory, so that another process's cannot be taken for it
+  std::array<std::uint8_t, 16> token;  // stands behind the memory, so that another process's cannot be taken for it
 };
-
-std::uint64_t randomToken() {
-  std::random_device random;
-  return std::uint64_t{random()} << 32 | random();
-}
 
 class File {
  public:
@@ -134,7 +130,7 @@ class HostMemory final : public PeerMemory {
       fail(qcclInvalidUsage, "host memory of ", fileBytes(), " bytes for the ranks cannot be had (", std::strerror(errno), ")");
     }
     memory_.emplace_back(file_.get(), fileBytes(), "this rank's host memory");
-    const HostOffer result{memory_.back().data(), getpid(), file_.get(), randomToken()};
+    const HostOffer result{memory_.back().data(), getpid(), file_.get(), randomBytes<16>()};
     std::memcpy(result.pointer + bytes_, &result.token, sizeof(result.token));
     return result;
   }

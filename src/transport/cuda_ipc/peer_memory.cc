@@ -1,29 +1,20 @@
 #include "transport/cuda_ipc/peer_memory.hpp"
 
 #include <algorithm>
-#include <random>
 #include <set>
 
 #include "device/cuda/check.cuh"
 #include "device/cuda/device_guard.hpp"
 #include "transport/cuda_ipc/gather_structs.hpp"
+#include "transport/tcp/random.hpp"
 #include "transport/together.hpp"
 
 namespace qccl::transport {
 namespace {
 
-// Process ids repeat between containers.
-std::uint64_t processNumber() {
-  static const std::uint64_t number = [] {
-    std::random_device random;
-    return std::uint64_t{random()} << 32 | random();
-  }();
-  return number;
-}
-
 GpuFacts factsOf(int device) {
   GpuFacts facts{};
-  facts.process = processNumber();
+  facts.process = thisProcess().token;
   QCCL_CUDA_CHECK(cudaDeviceGetPCIBusId(facts.bus, sizeof(facts.bus), device));
   cudaDeviceProp properties;
   QCCL_CUDA_CHECK(cudaGetDeviceProperties(&properties, device));

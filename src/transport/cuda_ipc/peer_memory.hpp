@@ -2,6 +2,7 @@
 // for GPUs that do not reach one another, page-locked memory of the host that they share.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,8 +15,8 @@ namespace qccl::transport {
 
 // What ranks know of one another's.
 struct GpuFacts {
-  std::uint64_t process;  // a number that threads of one process have in common
-  char bus[16];           // of the GPU
+  std::array<std::uint8_t, 16> process;  // ProcessIdentity::token
+  char bus[16];                          // of the GPU
   std::int32_t multiprocessors;
   std::int32_t capability;
 };
