@@ -171,19 +171,24 @@ TEST(LocalLauncher, RanksThatIgnoreTheRequestAreKilled) {
   EXPECT_TRUE(allGone(lines(result.out, "pid")));
 }
 
-// Starts a launcher with two sleeping ranks, sends it a signal when both run, and reports its end.
-ProcessResult signalLauncher(const std::string& signal) {
+// Starts a launcher with two ranks that do `what`, which print a line that begins with `word` each; then a shell runs `script`, which knows
+// $launcher's number and the file $out with what was printed. Reports the launcher's end.
+ProcessResult disturbLauncher(const std::string& what, const std::string& word, const std::string& script) {
   const test::TemporaryFolder folder;
-  const std::string script = R"sh(out="$1/out"; shift; signal=$1; shift
-: > "$out"; "$@" >> "$out" & launcher=$!
-while [ "$(grep -c '^launch ' "$out")" -lt 2 ]; do sleep 0.02; done
-kill -s $signal $launcher; wait $launcher; code=$?
-cat "$out"; exit $code)sh";
+  const std::string whole = strCat(R"sh(out="$1/out"; shift; : > "$out"; "$@" >> "$out" & launcher=$!
+while [ "$(grep -c '^)sh",
+                                   word, R"sh(' "$out")" -lt 2 ]; do sleep 0.02; done
+)sh",
+                                   script, R"sh(
+wait $launcher; code=$?
+cat "$out"; exit $code)sh");
   // A shell's background programs ignore SIGINT unless told otherwise.
-  std::vector<std::string> command = {"/bin/sh", "-c", script, "launch", folder.path(), signal, "/usr/bin/env", "--default-signal=INT"};
-  for (const std::string& word : rankCommand({}, {"local", "2", "launched", "sleep"})) command.push_back(word);
+  std::vector<std::string> command = {"/bin/sh", "-c", whole, "launch", folder.path(), "/usr/bin/env", "--default-signal=INT"};
+  for (const std::string& argument : rankCommand({}, {"local", "2", "launched", what})) command.push_back(argument);
   return runProcess(command);
 }
+
+ProcessResult signalLauncher(const std::string& signal) { return disturbLauncher("sleep", "launch ", "kill -s " + signal + " $launcher"); }
 
 TEST(LocalLauncher, SignalsArePassedOn) {
   for (const auto& [signal, code] : {std::pair{"TERM", 128 + SIGTERM}, std::pair{"INT", 128 + SIGINT}}) {
@@ -192,6 +197,15 @@ TEST(LocalLauncher, SignalsArePassedOn) {
     EXPECT_EQ(lines(result.out, "pid").size(), 2u);
     EXPECT_TRUE(allGone(lines(result.out, "pid")));
   }
+}
+
+// When the launcher looks, the rank that was killed and the one that ended because of it are both gone.
+TEST(LocalLauncher, ARankThatASignalKilledIsTheReason) {
+  const ProcessResult result = disturbLauncher("noticing", "rank", R"sh(pid() { sed -n "s/^rank$1 //p" "$out"; }
+kill -s STOP $launcher; kill -s KILL $(pid 1); kill -s USR1 $(pid 0)
+for rank in 0 1; do while ! grep -q '^State:.Z' /proc/$(pid $rank)/status; do sleep 0.02; done; done
+kill -s CONT $launcher)sh");
+  EXPECT_EQ(result.exitCode, 128 + SIGKILL) << describe(result);
 }
 
 TEST(LocalLauncher, RanksDieWithAKilledLauncher) {
