@@ -22,8 +22,8 @@ extern "C" {
 QCCL_API qcclResult_t qcclActivationSave(qcclPool_t pool, uint64_t microBatch, const qcclSavedTensor_t* tensor, const void* values,
                                          qcclDataType_t dtype, qcclStream_t stream);
 
-/* values = what was saved last, decoded and rounded once to dtype: qcclPoolRestore() and reading there. `tensor` exactly as it was saved: a
- * size that differs is refused and loses nothing, but the pool does not know the codec. */
+/* values = what was saved last, decoded and rounded once to dtype: qcclPoolRestore() and reading there. `tensor` exactly as it was saved:
+ * another size or format is refused, and loses nothing. */
 QCCL_API qcclResult_t qcclActivationRestore(qcclPool_t pool, uint64_t microBatch, const qcclSavedTensor_t* tensor, void* values,
                                             qcclDataType_t dtype, qcclStream_t stream);
 

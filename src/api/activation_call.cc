@@ -42,8 +42,9 @@ memory::Place peekOne(const char* function, PoolInstance& instance, uint64_t mic
   const qcclSavedTensor_t& tensor = *saved.tensor;
   const memory::Place place = instance.pool->peek({microBatch, tensor.name}, streamOf(stream));
   if (place.bytes == memory::storedBytes(tensor.elems, saved.format)) return place;
-  fail(qcclInvalidArgument, function, ": ", tensor.name, " of micro-batch ", microBatch, " was saved as ", place.bytes.total(),
-       " bytes, which ", tensor.elems, " values as ", formatName(saved.format), " are not; pass the tensor as it was saved");
+  const memory::TensorContent& is = place.bytes.content;
+  fail(qcclInvalidArgument, function, ": ", tensor.name, " of micro-batch ", microBatch, " was saved as ", is.elems, " values of ",
+       formatName(is.format), ", not as ", tensor.elems, " of ", formatName(saved.format), "; pass the tensor as it was saved");
 }
 
 memory::Place restoreOne(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream) {

@@ -28,7 +28,7 @@ struct Saved {
   const qcclSavedTensor_t* tensor;
   memory::TensorFormat format;
 };
-// The place of a tensor that stays saved. Throws Error(qcclInvalidArgument) unless it was saved in so many bytes.
+// The place of a tensor that stays saved. Throws Error(qcclInvalidArgument) unless it was saved as this.
 memory::Place peekOne(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream);
 
 // The places of tensors for a last reading, `last` being what was saved last. Both are looked at before any is given up, so that a mistake

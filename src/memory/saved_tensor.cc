@@ -71,13 +71,13 @@ void checkFormat(std::string_view what, const TensorFormat& format) {
 }
 
 TensorBytes storedBytes(std::size_t elems, const TensorFormat& format) {
-  if (format.codec == qcclCodecNone) return {elems * typeSize(format.exactType), 0};
+  if (format.codec == qcclCodecNone) return {elems * typeSize(format.exactType), 0, {elems, format}};
   const quant::PackedFormat packed{format.codec, format.scale, format.blockElems};
   const std::size_t perFrame = quant::frameElems(format.blockElems);
   const std::size_t wholeFrames = elems / perFrame;
   const std::size_t rest = elems % perFrame;
   const std::size_t scales = wholeFrames * quant::frameScaleBytes(perFrame, packed) + quant::frameScaleBytes(rest, packed);
-  return {quant::packedBytes(elems, packed) - scales, scales};
+  return {quant::packedBytes(elems, packed) - scales, scales, {elems, format}};
 }
 
 std::string_view kindOf(std::string_view name) {

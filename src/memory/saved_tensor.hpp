@@ -26,9 +26,17 @@ struct TensorFormat {
   bool operator==(const TensorFormat&) const = default;
 };
 
+// What bytes are when they are read again.
+struct TensorContent {
+  std::size_t elems = 0;
+  TensorFormat format;
+  bool operator==(const TensorContent&) const = default;
+};
+
 struct TensorBytes {
   std::size_t codes = 0;
   std::size_t scales = 0;
+  TensorContent content = {};  // of one tensor; nothing where these are sums or offsets
   std::size_t total() const { return codes + scales; }
   bool operator==(const TensorBytes&) const = default;
 };

@@ -162,6 +162,10 @@ TEST_F(Activations, MistakesAreNamedAndLoseNothing) {
   wrong.elems = 400;
   EXPECT_EQ(restore(wrong, &result), qcclInvalidArgument);
   EXPECT_THAT(lastError(), AllOf(HasSubstr("l.y of micro-batch 0 was saved as"), HasSubstr("pass the tensor as it was saved")));
+  wrong = second;
+  wrong.format.codec = qcclCodecFp8E4m3;  // of as many bytes
+  EXPECT_EQ(restore(wrong, &result), qcclInvalidArgument);
+  EXPECT_THAT(lastError(), HasSubstr("was saved as 500 values of int8/256/float32, not as 500 of fp8e4m3/256/float32"));
   EXPECT_EQ(qcclActivationRestore(pool_, 0, &second, result.data(), qcclFloat64, nullptr), qcclInvalidArgument);
   EXPECT_THAT(lastError(), HasSubstr("values of float64 cannot be kept as int8/256/float32"));
   EXPECT_EQ(qcclActivationRestore(pool_, 0, &second, nullptr, qcclFloat32, nullptr), qcclInvalidArgument);
