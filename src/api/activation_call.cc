@@ -16,7 +16,8 @@ std::string placeName(device::PointerKind kind, int device) {
 
 }  // namespace
 
-void requireBeside(const char* function, const PoolInstance& instance, std::initializer_list<NamedPointer> buffers, qcclStream_t stream) {
+void requireBuffers(const char* function, const PoolInstance& instance, std::initializer_list<NamedPointer> buffers, qcclStream_t stream) {
+  for (const NamedPointer& buffer : buffers) requireNonNull(buffer.pointer, function, buffer.name);
   const device::PointerKind kind = instance.onDevice ? device::PointerKind::device : device::PointerKind::host;
   for (const NamedPointer& buffer : buffers) {
     const device::PointerInfo place = device::pointerInfo(buffer.pointer);
@@ -29,34 +30,36 @@ void requireBeside(const char* function, const PoolInstance& instance, std::init
 
 quant::DeviceQueue queueOf(const PoolInstance& instance, qcclStream_t stream) { return {instance.device, streamOf(stream)}; }
 
-memory::TensorFormat readStorable(const char* function, const qcclSavedTensor_t* tensor, qcclDataType_t dtype) {
-  readTensorBytes(function, tensor);
+Saved readStorable(const char* function, const qcclSavedTensor_t* tensor, qcclDataType_t dtype) {
+  const memory::TensorBytes bytes = readTensorBytes(function, tensor);
   requireNonNull(tensor->name, function, "tensor->name");
-  const memory::TensorFormat format = readTensorFormat(function, tensor->format, tensor->dtype);
   if (typeSize(dtype) == 0) fail(qcclInvalidArgument, function, ": data type ", static_cast<int>(dtype), " is unknown; see qcclDataType_t");
-  memory::requireStorable(function, dtype, format);
-  return format;
+  memory::requireStorable(function, dtype, bytes.content.format);
+  return {tensor->name, bytes};
+}
+
+memory::Place saveOne(PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream) {
+  return instance.pool->save({microBatch, saved.name}, saved.bytes, streamOf(stream));
 }
 
 memory::Place peekOne(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream) {
-  const qcclSavedTensor_t& tensor = *saved.tensor;
-  const memory::Place place = instance.pool->peek({microBatch, tensor.name}, streamOf(stream));
-  if (place.bytes == memory::storedBytes(tensor.elems, saved.format)) return place;
+  const memory::Place place = instance.pool->peek({microBatch, saved.name}, streamOf(stream));
+  if (place.bytes == saved.bytes) return place;
   const memory::TensorContent& is = place.bytes.content;
-  fail(qcclInvalidArgument, function, ": ", tensor.name, " of micro-batch ", microBatch, " was saved as ", is.elems, " values of ",
-       formatName(is.format), ", not as ", tensor.elems, " of ", formatName(saved.format), "; pass the tensor as it was saved");
+  fail(qcclInvalidArgument, function, ": ", saved.name, " of micro-batch ", microBatch, " was saved as ", is.elems, " values of ",
+       formatName(is.format), ", not as ", saved.elems(), " of ", formatName(saved.format()), "; pass the tensor as it was saved");
 }
 
 memory::Place restoreOne(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream) {
   (void)peekOne(function, instance, microBatch, saved, stream);
-  return instance.pool->restore({microBatch, saved.tensor->name}, streamOf(stream));
+  return instance.pool->restore({microBatch, saved.name}, streamOf(stream));
 }
 
 TwoPlaces restoreTwo(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& first, const Saved& last,
                      qcclStream_t stream) {
   (void)peekOne(function, instance, microBatch, first, stream);
   const memory::Place lastPlace = restoreOne(function, instance, microBatch, last, stream);
-  return {instance.pool->restore({microBatch, first.tensor->name}, streamOf(stream)), lastPlace};
+  return {instance.pool->restore({microBatch, first.name}, streamOf(stream)), lastPlace};
 }
 
 }  // namespace qccl::api

@@ -15,19 +15,24 @@ struct NamedPointer {
   const void* pointer;
 };
 
-// Throws Error(qcclInvalidArgument) unless all buffers are where the pool is, and if there is a stream for host memory.
-void requireBeside(const char* function, const PoolInstance& instance, std::initializer_list<NamedPointer> buffers, qcclStream_t stream);
+// Throws Error(qcclInvalidArgument) unless there are all buffers, where the pool is, and if there is a stream for host memory.
+void requireBuffers(const char* function, const PoolInstance& instance, std::initializer_list<NamedPointer> buffers, qcclStream_t stream);
 
 // What a call on a pool in GPU memory is given to.
 quant::DeviceQueue queueOf(const PoolInstance& instance, qcclStream_t stream);
 
-// The format of a tensor that values of dtype can be saved in, checked.
-memory::TensorFormat readStorable(const char* function, const qcclSavedTensor_t* tensor, qcclDataType_t dtype);
-
+// A tensor that values of dtype can be saved in, checked.
 struct Saved {
-  const qcclSavedTensor_t* tensor;
-  memory::TensorFormat format;
+  const char* name;
+  memory::TensorBytes bytes;
+
+  std::size_t elems() const { return bytes.content.elems; }
+  const memory::TensorFormat& format() const { return bytes.content.format; }
 };
+Saved readStorable(const char* function, const qcclSavedTensor_t* tensor, qcclDataType_t dtype);
+
+memory::Place saveOne(PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream);
+
 // The place of a tensor that stays saved. Throws Error(qcclInvalidArgument) unless it was saved as this.
 memory::Place peekOne(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream);
 

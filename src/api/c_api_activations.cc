@@ -14,15 +14,14 @@ enum class AfterReading { kept, freed };
 
 void readBack(const char* function, PoolInstance& instance, std::uint64_t microBatch, const qcclSavedTensor_t* tensor, void* values,
               qcclDataType_t dtype, qcclStream_t stream, AfterReading after) {
-  const memory::TensorFormat format = readStorable(function, tensor, dtype);
-  requireNonNull(values, function, "values");
-  requireBeside(function, instance, {{"values", values}}, stream);
+  const Saved saved = readStorable(function, tensor, dtype);
+  requireBuffers(function, instance, {{"values", values}}, stream);
   const auto placeOf = after == AfterReading::freed ? restoreOne : peekOne;
-  const memory::Place place = placeOf(function, instance, microBatch, {tensor, format}, stream);
+  const memory::Place place = placeOf(function, instance, microBatch, saved, stream);
   if (instance.onDevice) {
-    memory::loadTensorOnDevice(queueOf(instance, stream), place, tensor->elems, dtype, format, values);
+    memory::loadTensorOnDevice(queueOf(instance, stream), place, saved.elems(), dtype, saved.format(), values);
   } else {
-    memory::loadTensor(place, tensor->elems, dtype, format, values);
+    memory::loadTensor(place, saved.elems(), dtype, saved.format(), values);
   }
 }
 
@@ -31,7 +30,6 @@ void readBack(const char* function, PoolInstance& instance, std::uint64_t microB
 
 using namespace qccl::api;  // NOLINT(google-build-using-namespace): this file is the border
 using qccl::memory::Place;
-using qccl::memory::TensorFormat;
 
 extern "C" {
 
@@ -39,12 +37,11 @@ qcclResult_t qcclActivationSave(qcclPool_t pool, uint64_t microBatch, const qccl
                                 qcclDataType_t dtype, qcclStream_t stream) {
   return withPool(pool, [&](PoolInstance& instance) {
     constexpr const char* kFunction = "qcclActivationSave";
-    const TensorFormat format = readStorable(kFunction, tensor, dtype);
-    requireNonNull(values, kFunction, "values");
-    requireBeside(kFunction, instance, {{"values", values}}, stream);
-    const Place place = instance.pool->save({microBatch, tensor->name}, qccl::memory::storedBytes(tensor->elems, format), streamOf(stream));
-    if (instance.onDevice) return storeTensorOnDevice(queueOf(instance, stream), values, tensor->elems, dtype, format, place);
-    qccl::memory::storeTensor(values, tensor->elems, dtype, format, place);
+    const Saved saved = readStorable(kFunction, tensor, dtype);
+    requireBuffers(kFunction, instance, {{"values", values}}, stream);
+    const Place place = saveOne(instance, microBatch, saved, stream);
+    if (instance.onDevice) return storeTensorOnDevice(queueOf(instance, stream), values, saved.elems(), dtype, saved.format(), place);
+    qccl::memory::storeTensor(values, saved.elems(), dtype, saved.format(), place);
   });
 }
 

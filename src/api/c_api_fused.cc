@@ -22,11 +22,6 @@ void requireFloats(const char* function, qcclDataType_t dtype) {
        " is not one of float32, bfloat16 and float16, which this operator computes with");
 }
 
-void requireBuffers(const char* function, const PoolInstance& instance, std::initializer_list<NamedPointer> buffers, qcclStream_t stream) {
-  for (const NamedPointer& buffer : buffers) requireNonNull(buffer.pointer, function, buffer.name);
-  requireBeside(function, instance, buffers, stream);
-}
-
 void requireMatrix(const char* function, std::size_t rows, std::size_t cols) {
   if (rows > 0 && rows <= INT32_MAX && cols > 0 && cols <= memory::kMaxCols) return;
   fail(qcclInvalidArgument, function, ": a matrix of ", rows, " rows and ", cols, " columns; there are 1 to ", INT32_MAX, " and 1 to ",
@@ -40,9 +35,9 @@ struct Norm {
 
 Norm readNorm(const char* function, const qcclSavedTensor_t* xhat, const qcclSavedTensor_t* rstd, qcclDataType_t dtype) {
   requireFloats(function, dtype);
-  const Saved savedXhat{xhat, readStorable(function, xhat, dtype)}, savedRstd{rstd, readStorable(function, rstd, qcclFloat32)};
-  if (savedRstd.format.codec != qcclCodecNone) {
-    fail(qcclInvalidArgument, function, ": ", rstd->name, " is to be kept as ", formatName(savedRstd.format),
+  const Saved savedXhat = readStorable(function, xhat, dtype), savedRstd = readStorable(function, rstd, qcclFloat32);
+  if (savedRstd.format().codec != qcclCodecNone) {
+    fail(qcclInvalidArgument, function, ": ", rstd->name, " is to be kept as ", formatName(savedRstd.format()),
          "; statistics are kept with codec none in float32");
   }
   if (xhat->elems % rstd->elems != 0) {
@@ -59,16 +54,12 @@ struct Swiglu {
 
 Swiglu readSwiglu(const char* function, const qcclSavedTensor_t* gate, const qcclSavedTensor_t* up, qcclDataType_t dtype) {
   requireFloats(function, dtype);
-  const Saved savedGate{gate, readStorable(function, gate, dtype)}, savedUp{up, readStorable(function, up, dtype)};
+  const Saved savedGate = readStorable(function, gate, dtype), savedUp = readStorable(function, up, dtype);
   if (gate->elems != up->elems) {
     fail(qcclInvalidArgument, function, ": ", gate->name, " has ", gate->elems, " elements, ", up->name, " ", up->elems,
          "; gate and up have as many");
   }
   return {savedGate, savedUp};
-}
-
-Place save(PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream) {
-  return instance.pool->save({microBatch, saved.tensor->name}, memory::storedBytes(saved.tensor->elems, saved.format), streamOf(stream));
 }
 
 }  // namespace
@@ -84,10 +75,10 @@ qcclResult_t qcclRmsNormForward(qcclPool_t pool, uint64_t microBatch, const qccl
     constexpr const char* kFunction = "qcclRmsNormForward";
     const Norm norm = readNorm(kFunction, xhat, rstd, dtype);
     requireBuffers(kFunction, instance, {{"x", x}, {"weight", weight}, {"output", output}}, stream);
-    const Place xhatPlace = save(instance, microBatch, norm.xhat, stream);
-    const Place rstdPlace = save(instance, microBatch, norm.rstd, stream);
+    const Place xhatPlace = saveOne(instance, microBatch, norm.xhat, stream);
+    const Place rstdPlace = saveOne(instance, microBatch, norm.rstd, stream);
     const qccl::memory::RmsNormForward call = {
-        norm.rows, norm.cols, dtype, norm.xhat.format, xhatPlace, static_cast<float*>(rstdPlace.codes), x, weight, epsilon, output};
+        norm.rows, norm.cols, dtype, norm.xhat.format(), xhatPlace, static_cast<float*>(rstdPlace.codes), x, weight, epsilon, output};
     if (instance.onDevice) return rmsNormForwardOnDevice(queueOf(instance, stream), call);
     rmsNormForward(call);
   });
@@ -114,9 +105,12 @@ qcclResult_t qcclRmsNormBackward(qcclPool_t pool, uint64_t microBatch, const qcc
       qccl::fail(qcclInvalidArgument, kFunction, ": scratch is not aligned to ", qccl::quant::kSectionAlign, " bytes");
     }
     const TwoPlaces places = restoreTwo(kFunction, instance, microBatch, norm.xhat, norm.rstd, stream);
-    const qccl::memory::RmsNormBackward call = {
-        norm.rows, norm.cols, dtype, norm.xhat.format, places.first, static_cast<const float*>(places.last.codes),
-        dOutput,   weight,    dX,    dWeight,          output,       static_cast<float*>(scratch)};
+    const qccl::memory::RmsNormBackward call = {norm.rows,    norm.cols,
+                                                dtype,        norm.xhat.format(),
+                                                places.first, static_cast<const float*>(places.last.codes),
+                                                dOutput,      weight,
+                                                dX,           dWeight,
+                                                output,       static_cast<float*>(scratch)};
     if (instance.onDevice) return rmsNormBackwardOnDevice(queueOf(instance, stream), call);
     rmsNormBackward(call);
   });
@@ -128,10 +122,10 @@ qcclResult_t qcclSwigluForward(qcclPool_t pool, uint64_t microBatch, const qcclS
     constexpr const char* kFunction = "qcclSwigluForward";
     const Swiglu tensors = readSwiglu(kFunction, gateTensor, upTensor, dtype);
     requireBuffers(kFunction, instance, {{"gate", gate}, {"up", up}, {"product", product}}, stream);
-    const Place gatePlace = save(instance, microBatch, tensors.gate, stream);
-    const Place upPlace = save(instance, microBatch, tensors.up, stream);
+    const Place gatePlace = saveOne(instance, microBatch, tensors.gate, stream);
+    const Place upPlace = saveOne(instance, microBatch, tensors.up, stream);
     const qccl::memory::SwigluForward call = {
-        gateTensor->elems, dtype, tensors.gate.format, tensors.up.format, gatePlace, upPlace, gate, up, product};
+        gateTensor->elems, dtype, tensors.gate.format(), tensors.up.format(), gatePlace, upPlace, gate, up, product};
     if (instance.onDevice) return swigluForwardOnDevice(queueOf(instance, stream), call);
     swigluForward(call);
   });
@@ -147,7 +141,7 @@ qcclResult_t qcclSwigluBackward(qcclPool_t pool, uint64_t microBatch, const qccl
     if (product != nullptr) requireBuffers(kFunction, instance, {{"product", product}}, stream);
     const TwoPlaces places = restoreTwo(kFunction, instance, microBatch, tensors.gate, tensors.up, stream);
     const qccl::memory::SwigluBackward call = {
-        gateTensor->elems, dtype, tensors.gate.format, tensors.up.format, places.first, places.last, dProduct, dGate, dUp, product};
+        gateTensor->elems, dtype, tensors.gate.format(), tensors.up.format(), places.first, places.last, dProduct, dGate, dUp, product};
     if (instance.onDevice) return swigluBackwardOnDevice(queueOf(instance, stream), call);
     swigluBackward(call);
   });
