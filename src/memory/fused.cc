@@ -117,9 +117,9 @@ void rmsNormBackward(const RmsNormBackward& call) {
       }
     }
     for (std::size_t col = 0; col < cols; ++col) {
-      std::vector<float> groups(kStrips / kStripGroup, 0.0f);
-      for (std::size_t strip = 0; strip < kStrips; ++strip) groups[strip / kStripGroup] += strips[strip * cols + col];
-      call.dWeight[col] = withOneNan(call.dWeight[col] + treeSum(std::move(groups)));
+      std::vector<float> sums(kStrips);
+      for (std::size_t strip = 0; strip < kStrips; ++strip) sums[strip] = strips[strip * cols + col];
+      call.dWeight[col] = withOneNan(call.dWeight[col] + treeSum(std::move(sums)));
     }
   });
 }

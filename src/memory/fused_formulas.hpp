@@ -28,10 +28,8 @@ inline constexpr std::size_t kLeafElems = 4;
 inline constexpr std::size_t kMaxCols = kLeafElems * 32 * 4096;
 
 // The gradient of a norm's weight is added up over rows in FP32. Row r is in strip r mod kStrips, each strip is added in the order of its
-// rows, from 0, by fmaf(dOutput, xhat, sum); kStripGroup neighbouring strips are added in their order, from 0, and those sums by a tree as
-// above. The result is added to what is there.
+// rows, from 0, by fmaf(dOutput, xhat, sum), and strips by a tree as above. The result is added to what is there.
 inline constexpr std::size_t kStrips = 512;
-inline constexpr std::size_t kStripGroup = 32;
 
 QCCL_HD float rstdOf(float sumOfSquares, float cols, float epsilon) { return withOneNan(1.0f / sqrtf(sumOfSquares / cols + epsilon)); }
 

@@ -24,19 +24,18 @@ struct AnyLaunch {
     QCCL_CUDA_CHECK(cudaGetLastError());
   }
 
-  static void normBackward(const RmsNormBackward& call, StreamHandle stream) {
+  static std::size_t normBackward(const RmsNormBackward& call, StreamHandle stream) {
     const AnyNormArguments args = {argumentsOf(call), call.format.codec};
     anyNormMeansKernel<T><<<static_cast<unsigned>(call.rows), kThreads, 0, stream>>>(args);
     QCCL_CUDA_CHECK(cudaGetLastError());
     const dim3 grid(static_cast<unsigned>(quant::divideUp(call.cols, kThreads)), static_cast<unsigned>(kStrips));
     anyNormBackwardKernel<T><<<grid, kThreads, 0, stream>>>(args);
     QCCL_CUDA_CHECK(cudaGetLastError());
+    return kStrips;
   }
 
   static constexpr AnyCodecKernels kTable = {swigluProduct, swigluBackward, normStatistics, normBackward};
 };
-
-constexpr std::uint32_t kStripGroups = static_cast<std::uint32_t>(kStrips / kStripGroup);
 
 struct StripArguments {
   const float* strips;
@@ -44,35 +43,58 @@ struct StripArguments {
   std::uint32_t cols;
 };
 
-// A column for each lane, a group of strips for each warp.
-__global__ void __launch_bounds__(kWarpThreads* kStripGroups) sumStripsKernel(const __grid_constant__ StripArguments args) {
-  __shared__ float groups[kStripGroups][kWarpThreads];
-  const std::uint32_t lane = threadIdx.x % kWarpThreads, group = threadIdx.x / kWarpThreads;
+constexpr std::uint32_t kStripWarps = 16;
+
+// A column for each lane, kStripsOfWarp neighbouring strips for each warp.
+template <std::uint32_t kStripsOfWarp>
+__global__ void __launch_bounds__(kWarpThreads* kStripWarps) sumStripsKernel(const __grid_constant__ StripArguments args) {
+  __shared__ float warps[kStripWarps][kWarpThreads];
+  const std::uint32_t lane = threadIdx.x % kWarpThreads, warp = threadIdx.x / kWarpThreads;
   const std::uint32_t col = blockIdx.x * kWarpThreads + lane;
-  float sum = 0.0f;
+  float sums[kStripsOfWarp] = {};
+#if __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();  // the strips are there
+#endif
   if (col < args.cols) {
-    const float* strip = args.strips + std::uint64_t{group} * kStripGroup * args.cols + col;
+    const float* strip = args.strips + std::uint64_t{warp} * kStripsOfWarp * args.cols + col;
 #pragma unroll
-    for (std::size_t i = 0; i < kStripGroup; ++i) sum += strip[i * args.cols];
+    for (std::uint32_t i = 0; i < kStripsOfWarp; ++i) sums[i] = strip[std::uint64_t{i} * args.cols];
   }
-  groups[group][lane] = sum;
+#pragma unroll
+  for (std::uint32_t count = kStripsOfWarp / 2; count > 0; count /= 2) {
+#pragma unroll
+    for (std::uint32_t i = 0; i < count; ++i) sums[i] = sums[2 * i] + sums[2 * i + 1];
+  }
+  warps[warp][lane] = sums[0];
   __syncthreads();
-  if (group > 0 || col >= args.cols) return;
+  if (warp > 0 || col >= args.cols) return;
 #pragma unroll
-  for (std::uint32_t count = kStripGroups; count > 1; count /= 2) {
+  for (std::uint32_t count = kStripWarps / 2; count > 0; count /= 2) {
 #pragma unroll
-    for (std::uint32_t i = 0; i < count / 2; ++i) groups[i][lane] = groups[2 * i][lane] + groups[2 * i + 1][lane];
+    for (std::uint32_t i = 0; i < count; ++i) warps[i][lane] = warps[2 * i][lane] + warps[2 * i + 1][lane];
   }
-  args.dWeight[col] = withOneNan(args.dWeight[col] + groups[0][lane]);
+  args.dWeight[col] = withOneNan(args.dWeight[col] + warps[0][lane]);
 }
 
 }  // namespace
 
-void sumStrips(const RmsNormBackward& call, StreamHandle stream) {
+void sumStrips(const RmsNormBackward& call, std::size_t strips, StreamHandle stream) {
   const StripArguments args = {call.scratch, call.dWeight, static_cast<std::uint32_t>(call.cols)};
   const auto blocks = static_cast<unsigned>(quant::divideUp(call.cols, kWarpThreads));
-  sumStripsKernel<<<blocks, kWarpThreads * kStripGroups, 0, stream>>>(args);
-  QCCL_CUDA_CHECK(cudaGetLastError());
+  static_assert(kMaxStripsOfBlock == 4);
+  const auto kernel = strips == kStrips       ? sumStripsKernel<kStrips / kStripWarps>
+                      : strips == kStrips / 2 ? sumStripsKernel<kStrips / kStripWarps / 2>
+                                              : sumStripsKernel<kStrips / kStripWarps / 4>;
+  cudaLaunchAttribute early = {};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = blocks;
+  config.blockDim = kWarpThreads * kStripWarps;
+  config.stream = stream;
+  config.attrs = &early;
+  config.numAttrs = 1;
+  QCCL_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, args));
 }
 
 const AnyCodecKernels& anyCodecKernels(qcclDataType_t dtype) {

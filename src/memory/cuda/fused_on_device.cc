@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <initializer_list>
+
 #include "core/error.hpp"
 #include "core/types.hpp"
 #include "device/cuda/device_guard.hpp"
@@ -38,6 +41,11 @@ void store(const void* values, std::size_t elems, qcclDataType_t dtype, const Te
   kernelsOf(format, dtype).store(values, elems, format, place, stream);
 }
 
+bool areGroupsAligned(std::initializer_list<const void*> arrays) {
+  constexpr std::size_t kGroupBytes = 16;
+  return std::ranges::all_of(arrays, [](const void* array) { return reinterpret_cast<std::uintptr_t>(array) % kGroupBytes == 0; });
+}
+
 }  // namespace
 
 bool hasRowKernel(std::size_t cols, qcclDataType_t dtype, const TensorFormat& format) {
@@ -76,12 +84,11 @@ void rmsNormForwardOnDevice(const DeviceQueue& queue, const RmsNormForward& call
 
 void rmsNormBackwardOnDevice(const DeviceQueue& queue, const RmsNormBackward& call) {
   const DeviceGuard guard(queue.device);
-  if (cuda::hasRowKernel(call.cols, call.dtype, call.format)) {
-    cuda::kernelsOf(call.format, call.dtype).normBackward(call, queue.stream);
-  } else {
-    cuda::anyCodecKernels(call.dtype).normBackward(call, queue.stream);
-  }
-  cuda::sumStrips(call, queue.stream);
+  const bool aligned = cuda::areGroupsAligned({call.dOutput, call.weight, call.dX, call.output});
+  const std::size_t strips = aligned && cuda::hasRowKernel(call.cols, call.dtype, call.format)
+                                 ? cuda::kernelsOf(call.format, call.dtype).normBackward(call, queue.stream)
+                                 : cuda::anyCodecKernels(call.dtype).normBackward(call, queue.stream);
+  cuda::sumStrips(call, strips, queue.stream);
 }
 
 void swigluForwardOnDevice(const DeviceQueue& queue, const SwigluForward& call) {

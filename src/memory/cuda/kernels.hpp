@@ -14,17 +14,17 @@ struct StoreKernels {
   void (*store)(const void* values, std::size_t elems, const TensorFormat& format, const Place& place, StreamHandle stream);
   void (*load)(const Place& place, std::size_t elems, const TensorFormat& format, void* values, StreamHandle stream);
   void (*normForward)(const RmsNormForward& call, StreamHandle stream);
-  void (*normBackward)(const RmsNormBackward& call, StreamHandle stream);
-  void (*swigluForward)(const SwigluForward& call, StreamHandle stream);    // both tensors in this codec, in one format
-  void (*swigluBackward)(const SwigluBackward& call, StreamHandle stream);  // the same
+  std::size_t (*normBackward)(const RmsNormBackward& call, StreamHandle stream);  // returns for how many strips sums were written
+  void (*swigluForward)(const SwigluForward& call, StreamHandle stream);          // both tensors in this codec, in one format
+  void (*swigluBackward)(const SwigluBackward& call, StreamHandle stream);        // the same
 };
 
 // What does not depend on the codec, or is for any (any_codec.cu).
 struct AnyCodecKernels {
   void (*swigluProduct)(const SwigluForward& call, StreamHandle stream);  // without saving
   void (*swigluBackward)(const SwigluBackward& call, StreamHandle stream);
-  void (*normStatistics)(const RmsNormForward& call, StreamHandle stream);  // rstd alone
-  void (*normBackward)(const RmsNormBackward& call, StreamHandle stream);
+  void (*normStatistics)(const RmsNormForward& call, StreamHandle stream);        // rstd alone
+  std::size_t (*normBackward)(const RmsNormBackward& call, StreamHandle stream);  // as above
 };
 
 const AnyCodecKernels& anyCodecKernels(qcclDataType_t dtype);
@@ -36,7 +36,7 @@ inline constexpr std::size_t kRowThreadBytes = 64;
 // Whether the kernels that take a row at a time take these.
 bool hasRowKernel(std::size_t cols, qcclDataType_t dtype, const TensorFormat& format);
 
-// The end of the norm's gradients: adds up strips.
-void sumStrips(const RmsNormBackward& call, StreamHandle stream);
+// The end of the norm's gradients: adds up the sums of as many strips, or of as many groups of neighbouring strips.
+void sumStrips(const RmsNormBackward& call, std::size_t strips, StreamHandle stream);
 
 }  // namespace qccl::memory::cuda

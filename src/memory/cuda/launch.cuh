@@ -1,6 +1,9 @@
 // The functions of StoreKernels for one codec: launches. Included by one source file for each codec.
 #pragma once
 
+#include <algorithm>
+#include <bit>
+
 #include "core/error.hpp"
 #include "device/cuda/check.cuh"
 #include "memory/cuda/arguments.cuh"
@@ -19,6 +22,12 @@ unsigned tilesOf(std::uint64_t elems) {
 template <typename T>
 unsigned threadsOfRow(std::size_t cols) {
   return static_cast<unsigned>(quant::alignUp(quant::divideUp(cols, kThreadElems<T>), kWarpThreads));
+}
+
+// How many rows a thread block of normBackwardKernel works on at a time: a power of two.
+template <typename T>
+unsigned stripsOfBlock(std::size_t cols) {
+  return std::min(kMaxStripsOfBlock, std::bit_floor(kRowThreads / threadsOfRow<T>(cols)));
 }
 
 template <typename Codec, typename T>
@@ -47,9 +56,15 @@ struct Launch {
   }
 
   // Of rows that hasRowKernel.
-  static void normBackward(const RmsNormBackward& call, StreamHandle stream) {
-    normBackwardKernel<Codec, T><<<static_cast<unsigned>(kStrips), threadsOfRow<T>(call.cols), 0, stream>>>(argumentsOf(call));
+  static std::size_t normBackward(const RmsNormBackward& call, StreamHandle stream) {
+    const dim3 block(threadsOfRow<T>(call.cols), stripsOfBlock<T>(call.cols));
+    const std::size_t blocks = kStrips / block.y;
+    constexpr auto kernel = normBackwardKernel<Codec, T>;
+    constexpr auto kShared = static_cast<int>(sizeof(NormBackwardShared));
+    QCCL_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));  // of the current device
+    kernel<<<static_cast<unsigned>(blocks), block, kShared, stream>>>(argumentsOf(call));
     QCCL_CUDA_CHECK(cudaGetLastError());
+    return blocks;
   }
 
   static void swigluForward(const SwigluForward& call, StreamHandle stream) {

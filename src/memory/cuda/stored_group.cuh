@@ -106,9 +106,13 @@ template <qcclCodec_t kCodec, int kBits, typename T>
 requires(kBits == 8 || kBits == 4) struct GroupNumbers<ScaledCodec<kCodec, IntCode<kBits>>, T> {
   using Codec = ScaledCodec<kCodec, IntCode<kBits>>;
   float post, multiplier, offset;
+  std::uint32_t rounder;  // 2^23, in a register: the one constant that PRMT takes is then the selector (the sign of `post` is never set)
 
   __device__ __forceinline__ explicit GroupNumbers(const typename Codec::Decoder& from)
-      : post(from.block.post), multiplier(from.block.multiplier), offset(-post * (0x1p23f + static_cast<float>(1 << (kBits - 1)))) {}
+      : post(from.block.post),
+        multiplier(from.block.multiplier),
+        offset(-post * (0x1p23f + static_cast<float>(1 << (kBits - 1)))),
+        rounder(0x4b000000u | (bitsOf(from.block.post) & 0x80000000u)) {}
 
   __device__ __forceinline__ void decode(const StoredGroup<Codec, T>& group, float (&values)[kGroupElems<T>]) const {
     constexpr std::uint32_t kElems = kGroupElems<T>;
@@ -125,7 +129,7 @@ requires(kBits == 8 || kBits == 4) struct GroupNumbers<ScaledCodec<kCodec, IntCo
 
  private:
   __device__ __forceinline__ float number(std::uint32_t word, std::uint32_t byte) const {
-    return fmaf(floatFromBits(__byte_perm(word, 0x4b000000u, 0x7440u | byte)), post, offset) * multiplier;
+    return fmaf(floatFromBits(__byte_perm(word, rounder, 0x7440u | byte)), post, offset) * multiplier;
   }
 };
 
