@@ -102,8 +102,9 @@ def test_capture_on_a_gpu_that_is_not_current_is_refused():
     source = leaf(torch.randn(256, 256, device="cuda:1"))
     with qccl.activations("int8"):
         source.clone().sin().sum().backward()
+    graph = torch.cuda.graph(torch.cuda.CUDAGraph(), stream=torch.cuda.Stream(1))  # without a stream: that of an earlier capture
     with pytest.raises(RuntimeError, match="cannot be captured in a CUDA graph"):
-        with torch.cuda.device(1), torch.cuda.graph(torch.cuda.CUDAGraph()), torch.cuda.device(0), qccl.activations("int8"):
+        with torch.cuda.device(1), graph, torch.cuda.device(0), qccl.activations("int8"):
             source.clone().sin().sum()
 
 
