@@ -120,6 +120,10 @@ struct RowCodes {
   }
 };
 
+// __syncthreads() for the threads that have a row: by a barrier of their own, not the first. A kernel with barriers of any number takes all
+// that a thread block can have, of which a multiprocessor has few: not for kernels that need several thread blocks on each.
+__device__ __forceinline__ void syncRow() { asm volatile("barrier.sync %0, %1;" ::"r"(threadIdx.y + 1), "r"(blockDim.x) : "memory"); }
+
 // Registers are for sums: weights and dOutput, this row's and the next one's, go through shared memory. A thread reads what it copied.
 struct NormBackwardShared {
   RawGroup weight[kRows][kRowThreads];
@@ -192,7 +196,7 @@ __global__ void __launch_bounds__(kRowThreads) normBackwardKernel(const __grid_c
       const float sum = groupSum<T>(g, xhat[row]);
       sums[row] = places.hasGroup(row) ? sum : 0.0f;
     }
-    const float mean = sumOfRow(sums, places.columns, shared.sums[turn][threadIdx.y]) / static_cast<float>(args.cols);
+    const float mean = sumOfRow(sums, places.columns, shared.sums[turn][threadIdx.y], [] { syncRow(); }) / static_cast<float>(args.cols);
     // Where as much is written as is read, writing goes faster when reading has ended.
     if (args.output != nullptr) shared.wait<0>();
 

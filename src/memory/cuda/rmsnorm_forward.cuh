@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(kRowThreads, 2) normForwardKernel(const __grid
     widenGroup<T>(raw[row], xhat[row].values);
     sums[row] = groupSum<T>(xhat[row].values, xhat[row].values);
   }
-  const float rstd = rstdOf(sumOfRow(sums, part, shared), static_cast<float>(args.cols), args.epsilon);
+  const float rstd = rstdOf(sumOfRow(sums, part, shared, [] { __syncthreads(); }), static_cast<float>(args.cols), args.epsilon);
   if (threadIdx.x == 0) args.rstd[blockIdx.x] = rstd;
 
   RawGroup output[kRows];

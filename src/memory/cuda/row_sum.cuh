@@ -31,15 +31,12 @@ struct RowWords {
   float words[kRowWarps];
 };
 
-// __syncthreads() for the threads that have a row: by a barrier of their own, not the first.
-__device__ __forceinline__ void syncRow() { asm volatile("barrier.sync %0, %1;" ::"r"(threadIdx.y + 1), "r"(blockDim.x) : "memory"); }
-
 // The sum of a row that is a tile (rowPart), of the sums of this thread's groups, for all threads. A sum is that of a tree whose every
 // level adds the sums of neighbours: first of the threads of a team, which have neighbouring groups in each of the team's rows, then of
-// those rows, then of teams, of warps. All threads that have the row (the thread block's with one threadIdx.y) call this together; `shared`
-// is theirs, used once.
-template <typename T>
-__device__ __forceinline__ float sumOfRow(float (&groups)[kRows], const Part<T>& part, RowWords& shared) {
+// those rows, then of teams, of warps. All threads that have the row (the thread block's with one threadIdx.y) call this together, sync()
+// is their barrier; `shared` is theirs, used once.
+template <typename T, typename Sync>
+__device__ __forceinline__ float sumOfRow(float (&groups)[kRows], const Part<T>& part, RowWords& shared, Sync sync) {
   static_assert(kRows == 4);
 #pragma unroll
   for (std::uint32_t distance = 1; distance < kWarpThreads; distance *= 2) {
@@ -54,7 +51,7 @@ __device__ __forceinline__ float sumOfRow(float (&groups)[kRows], const Part<T>&
   const std::uint32_t lane = threadIdx.x % kWarpThreads;
   const std::uint32_t warps = blockDim.x / kWarpThreads;
   if (lane == 0) shared.words[threadIdx.x / kWarpThreads] = sum;
-  syncRow();
+  sync();
   sum = lane % kRowWarps < warps ? shared.words[lane % kRowWarps] : 0.0f;
 #pragma unroll
   for (std::uint32_t distance = 1; distance < kRowWarps; distance *= 2) sum += __shfl_xor_sync(kAllLanes, sum, distance);
