@@ -2,6 +2,7 @@
 
 #include "core/error.hpp"
 #include "device/cuda/check.cuh"
+#include "device/cuda/stream.hpp"
 #include "transport/tcp/background_thread.hpp"
 
 namespace qccl::collectives::cuda {
@@ -20,17 +21,6 @@ void useDeviceWhateverIsCaptured(int device) {
   QCCL_CUDA_CHECK(cudaSetDevice(device));
   cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
   QCCL_CUDA_CHECK(cudaThreadExchangeStreamCaptureMode(&mode));
-}
-
-// Whether all before the event was reached.
-bool isReached(CUevent_st* event) {
-  const cudaError_t status = cudaEventQuery(event);
-  if (status == cudaErrorNotReady) {
-    (void)cudaGetLastError();
-    return false;
-  }
-  QCCL_CUDA_CHECK(status);
-  return true;
 }
 
 }  // namespace
@@ -119,8 +109,8 @@ void CallProbe::ask() {
 void CallProbe::askFor(const Marked& call, std::unique_lock<std::mutex>& lock) {
   state_.asked = Clock::now();
   lock.unlock();
-  const bool ended = isReached(call.ended);
-  const bool begun = ended || isReached(call.begun);
+  const bool ended = device::cuda::isReached(call.ended);
+  const bool begun = ended || device::cuda::isReached(call.begun);
   lock.lock();
   state_.asked.reset();
   if (begun) state_.begun = call.number;

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "device/cuda/check.cuh"
+#include "device/cuda/stream.hpp"
 
 namespace qccl::collectives::cuda {
 
@@ -28,10 +29,7 @@ void LastCall::orderBefore(device::StreamHandle stream) const {
 }
 
 bool LastCall::wait(Deadline deadline) const {
-  while (recorded_) {
-    const cudaError_t status = cudaEventQuery(event_);
-    if (status == cudaSuccess) return true;
-    if (status != cudaErrorNotReady) QCCL_CUDA_CHECK(status);
+  while (recorded_ && !device::cuda::isReached(event_)) {
     if (deadline.passed()) return false;
     std::this_thread::sleep_for(std::chrono::microseconds(50));
   }

@@ -24,6 +24,16 @@ double Event::secondsSince(const Event& start) const {
   return static_cast<double>(milliseconds) * 1e-3;
 }
 
+bool isReached(CUevent_st* event) {
+  const cudaError_t status = cudaEventQuery(event);
+  if (status == cudaErrorNotReady) {
+    (void)cudaGetLastError();
+    return false;
+  }
+  QCCL_CUDA_CHECK(status);
+  return true;
+}
+
 StreamFence::StreamFence(int device) {
   const DeviceGuard guard(device);
   QCCL_CUDA_CHECK(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming));

@@ -39,6 +39,10 @@ class Event {
   CUevent_st* event_ = nullptr;
 };
 
+// Whether all before an event that was recorded has been done. That it has not is no error afterwards either: the runtime would report "not
+// ready" to whoever next asks this thread for its last error.
+bool isReached(CUevent_st* event);
+
 // Puts streams of one device in an order.
 class StreamFence {
  public:
