@@ -141,6 +141,7 @@ struct FusedCase {
   std::size_t offset = 0;  // of values, in bytes past an aligned address
   bool planned = true;
   bool hostile = true;
+  bool inPlace = false;  // of the norm
   unsigned seed = 1;
 
   std::size_t elems() const { return rows * cols; }
@@ -158,7 +159,7 @@ inline std::string nameOf(const FusedCase& c) {
   };
   return name(c.format) + " and " + name(c.second) + ", " + qcclEnumName(qcclEnumDataType, c.dtype) + ", " + std::to_string(c.rows) +
          " x " + std::to_string(c.cols) + ", offset " + std::to_string(c.offset) + (c.planned ? "" : ", no plan") +
-         (c.hostile ? ", hostile" : "") + ", seed " + std::to_string(c.seed);
+         (c.hostile ? ", hostile" : "") + (c.inPlace ? ", in place" : "") + ", seed " + std::to_string(c.seed);
 }
 
 // Values saved and restored.
@@ -188,16 +189,19 @@ Left runNorm(Machine& machine, const FusedCase& c) {
   Buffer dOutput(machine, c.values(c.elems(), 2), c.offset), dX(machine, c.nothing(c.elems()), c.offset),
       again(machine, c.nothing(c.elems()), c.offset);
   Buffer dWeight(machine, normalBytes(qcclFloat32, c.cols, c.seed), 0), scratch(machine, Bytes(scratchBytes, 0x77), 0);
+  Buffer& outputAt = c.inPlace ? x : output;
+  Buffer& dXAt = c.inPlace ? dOutput : dX;
   Left left;
-  QCCL_EXPECT_OK(qcclRmsNormForward(pool.get(), 1, &xhat, &rstd, x.data(), weight.data(), 1e-5f, output.data(), c.dtype, machine.stream()));
+  QCCL_EXPECT_OK(
+      qcclRmsNormForward(pool.get(), 1, &xhat, &rstd, x.data(), weight.data(), 1e-5f, outputAt.data(), c.dtype, machine.stream()));
   pool.collect("xhat", &left);
   pool.collect("rstd", &left);
   pool.checkGuards();
-  QCCL_EXPECT_OK(qcclRmsNormBackward(pool.get(), 1, &xhat, &rstd, dOutput.data(), weight.data(), dX.data(),
+  QCCL_EXPECT_OK(qcclRmsNormBackward(pool.get(), 1, &xhat, &rstd, dOutput.data(), weight.data(), dXAt.data(),
                                      static_cast<float*>(dWeight.data()), c.seed % 4 == 0 ? nullptr : again.data(), scratch.data(), c.dtype,
                                      machine.stream()));
-  left.emplace_back("output", output.read());
-  left.emplace_back("dX", dX.read());
+  left.emplace_back("output", outputAt.read());
+  left.emplace_back("dX", dXAt.read());
   left.emplace_back("dWeight", dWeight.read());
   left.emplace_back("output again", again.read());
   (void)scratch.read();

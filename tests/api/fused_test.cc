@@ -140,6 +140,20 @@ TEST(Fused, CodesAreThoseOfSavingTheSameValues) {
   }
 }
 
+TEST(Fused, TheNormIsTheSameInPlace) {
+  for (const qcclDataType_t dtype : {qcclFloat32, qcclBfloat16, qcclFloat16}) {
+    FusedCase c;
+    c.dtype = dtype;
+    c.format = {qcclCodecInt4, qcclScaleBfloat16, 128};
+    c.rows = 7;
+    c.cols = 640;
+    FusedCase inPlace = c;
+    inPlace.inPlace = true;
+    HostMachine machine;
+    expectSame(runNorm(machine, c), runNorm(machine, inPlace));
+  }
+}
+
 // Of values that bfloat16 holds, codes and statistics are those of float32: xhat is not rounded before it is saved.
 TEST(Fused, TheNormIsSavedBeforeItIsRounded) {
   FusedCase narrow = exactCase(4, 256), wide = narrow;

@@ -83,7 +83,8 @@ std::vector<qcclPackedFormat_t> formatsInTurn(std::size_t shortest, std::size_t 
   return all;
 }
 
-// A case for each format and type: hostile and ordinary values, all alignments, both kinds of pools take turns.
+// A case for each format and type: hostile and ordinary values, both alignments, both kinds of pools, in place and not take turns. (The
+// types do so within three seeds.)
 std::vector<FusedCase> casesOf(const std::vector<qcclPackedFormat_t>& formats, std::size_t rows, std::size_t cols) {
   std::vector<FusedCase> cases;
   for (const qcclPackedFormat_t& format : formats) {
@@ -94,9 +95,10 @@ std::vector<FusedCase> casesOf(const std::vector<qcclPackedFormat_t>& formats, s
       c.format = c.second = format;
       c.rows = rows;
       c.cols = cols;
-      c.offset = c.seed % 3 == 0 ? qcclTypeSize(dtype) : 0;
+      c.offset = c.seed / 3 % 3 == 0 ? qcclTypeSize(dtype) : 0;
       c.planned = c.seed % 5 != 0;
       c.hostile = c.seed % 2 == 0;
+      c.inPlace = c.seed / 6 % 2 == 0;
       cases.push_back(c);
     }
   }
@@ -116,6 +118,18 @@ TEST_F(ActivationsOnDevice, TheNormOfWholeBlocksIsTheHosts) {
   for (const FusedCase& c : casesOf(formatsInTurn(128, 512), 5, 8192)) expectHostBits(c, runNorm, runNorm);
   for (const FusedCase& c : casesOf({{qcclCodecInt4, qcclScaleBfloat16, 128}, {qcclCodecInt5, qcclScaleFloat32, 1024}}, 3, 15360)) {
     expectHostBits(c, runNorm, runNorm);
+  }
+}
+
+// Several rows of a strip: four strips a thread block, two and one, of one warp and of several; columns that end within a team's part.
+TEST_F(ActivationsOnDevice, TheNormOfManyRowsIsTheHosts) {
+  const std::vector<qcclPackedFormat_t> formats = {{qcclCodecInt4, qcclScaleBfloat16, 128},
+                                                   {qcclCodecInt5, qcclScaleE8m0, 128},
+                                                   {qcclCodecInt8, qcclScaleFloat32, 128},
+                                                   {qcclCodecNone, 0, 0}};
+  const std::pair<std::size_t, std::size_t> shapes[] = {{1030, 640}, {1537, 1024}, {1030, 4224}, {600, 8192}};
+  for (const auto& [rows, cols] : shapes) {
+    for (const FusedCase& c : casesOf(formats, rows, cols)) expectHostBits(c, runNorm, runNorm);
   }
 }
 
