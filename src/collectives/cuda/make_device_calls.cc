@@ -167,7 +167,7 @@ std::unique_ptr<DeviceCalls> makeDeviceCalls(transport::Control& control, const 
       if (options.path == path || error.code() != qcclInvalidUsage || control.failed()) throw;
       log(LogLevel::info, "rank ", control.rank(), " of ", options.name, ": calls on GPU memory do not go by path ", path, ", because ",
           error.what());
-      why += strCat(why.empty() ? "" : "; ", error.what());
+      if (why != error.what()) why += strCat(why.empty() ? "" : "; ", error.what());  // of several hosts both say the same
     }
   }
   try {
