@@ -11,7 +11,7 @@
  *    (docs/activations.md). A NaN or Inf in a row or block reaches what depends on it and no more.
  *  - Saved tensors have the rules of qcclActivationSave: in any codec; with codec none dtype has to be their type. Blocks run along the
  *    flattened matrix and may straddle rows. On a GPU rows that are whole blocks of 128 to 512 (dtype of 2 bytes: 1024), of up to 8192
- *    (16384) columns, take one pass; all others are correct, and slower.
+ *    (16384) columns, take one pass, backward if all arrays are aligned to 16 bytes; all others are correct, and slower.
  *  - An error of the arguments changes nothing. If the second of two saves or restores is refused (it is not what the plan has next), the
  *    first has happened: qcclPoolDiscard gives up the micro-batch.
  */

@@ -108,7 +108,7 @@ void rmsNormBackward(const RmsNormBackward& call) {
       const std::size_t first = row * cols;
       float* strip = strips.data() + row % kStrips * cols;
       for (std::size_t col = 0; col < cols; ++col) g[col] = dOutput[first + col] * weight[col];
-      const float mean = rowSum(g.data(), xhat.data() + first, cols) / static_cast<float>(cols);
+      const float mean = meanOf(rowSum(g.data(), xhat.data() + first, cols), static_cast<float>(cols));
       for (std::size_t col = 0; col < cols; ++col) {
         const std::size_t i = first + col;
         store<T>(call.dX, i, normGradient(g[col], xhat[i], mean, call.rstd[row]));

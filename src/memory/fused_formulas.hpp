@@ -21,7 +21,8 @@ QCCL_HD float withOneNan(float x) { return x != x ? kAnyNan : x; }
 
 // The sum of a row is that of a binary tree. A leaf takes kLeafElems neighbouring columns, zeros behind the last:
 // fmaf(a[3], b[3], fmaf(a[2], b[2], fmaf(a[1], b[1], fmaf(a[0], b[0], 0)))). Neighbours are added in pairs, those sums in pairs, and so
-// on; where one of a pair is missing, it is 0. So no sum is -0, and leaves of zeros behind the last change nothing.
+// on; where one of a pair is missing, it is 0. Leaves of zeros behind the last change nothing but the sign of a sum that is -0, as it is
+// where all products are too small for FP32; so a mean (below) is made of 0 then.
 inline constexpr std::size_t kLeafElems = 4;
 
 // The most columns of a row: the leaves of 32 * 4096 fit into what a thread block has for their sums. Counts up to there are exact in FP32.
@@ -32,6 +33,8 @@ inline constexpr std::size_t kMaxCols = kLeafElems * 32 * 4096;
 inline constexpr std::size_t kStrips = 512;
 
 QCCL_HD float rstdOf(float sumOfSquares, float cols, float epsilon) { return withOneNan(1.0f / sqrtf(sumOfSquares / cols + epsilon)); }
+
+QCCL_HD float meanOf(float sum, float cols) { return (sum + 0.0f) / cols; }
 
 // dX of a value, given g = dOutput * weight and the row's mean of g * xhat.
 QCCL_HD float normGradient(float g, float xhat, float mean, float rstd) { return rstd * fmaf(-xhat, mean, g); }

@@ -1,4 +1,4 @@
-// The sigmoid of the fused operators against one in double precision.
+// The formulas of the fused operators: the sigmoid against one in double precision, zeros.
 #include "memory/fused_formulas.hpp"
 
 #include <gtest/gtest.h>
@@ -47,6 +47,15 @@ TEST(FusedFormulas, ANanReachesTheResults) {
   EXPECT_TRUE(std::isnan(d.product) && std::isnan(d.gate) && std::isnan(d.up));
   EXPECT_EQ(bitsOf(withOneNan(-kNan)), 0x7fffffffu);
   EXPECT_EQ(bitsOf(rstdOf(-1.0f, 1.0f, 0.0f)), 0x7fffffffu);
+}
+
+// Where all products are too small for FP32, a sum is -0 or +0 as there are leaves of zeros behind the last column or not.
+TEST(FusedFormulas, MeansOfNothingHaveOneSign) {
+  const float leaf = fmaf(-0x1p-100f, 0x1p-100f, 0.0f);
+  ASSERT_EQ(bitsOf(leaf), 0x80000000u);
+  EXPECT_EQ(bitsOf(meanOf(leaf + leaf, 8.0f)), 0u);
+  EXPECT_EQ(bitsOf(meanOf(leaf + 0.0f, 4.0f)), 0u);
+  EXPECT_EQ(meanOf(-3.0f, 4.0f), -0.75f);
 }
 
 }  // namespace

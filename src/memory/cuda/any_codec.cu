@@ -76,15 +76,24 @@ __global__ void __launch_bounds__(kWarpThreads* kStripWarps) sumStripsKernel(con
   args.dWeight[col] = withOneNan(args.dWeight[col] + warps[0][lane]);
 }
 
+// Whether the kernel's code for the current GPU waits by itself for what was enqueued before it.
+template <typename Kernel>
+bool canComeEarly(Kernel* kernel) {
+  cudaFuncAttributes attributes;
+  QCCL_CUDA_CHECK(cudaFuncGetAttributes(&attributes, kernel));
+  return attributes.ptxVersion >= 90;
+}
+
 }  // namespace
 
-void sumStrips(const RmsNormBackward& call, std::size_t strips, StreamHandle stream) {
+void sumStrips(const RmsNormBackward& call, std::size_t sums, StreamHandle stream) {
   const StripArguments args = {call.scratch, call.dWeight, static_cast<std::uint32_t>(call.cols)};
   const auto blocks = static_cast<unsigned>(quant::divideUp(call.cols, kWarpThreads));
   static_assert(kMaxStripsOfBlock == 4);
-  const auto kernel = strips == kStrips       ? sumStripsKernel<kStrips / kStripWarps>
-                      : strips == kStrips / 2 ? sumStripsKernel<kStrips / kStripWarps / 2>
-                                              : sumStripsKernel<kStrips / kStripWarps / 4>;
+  QCCL_CHECK(sums == kStrips || sums == kStrips / 2 || sums == kStrips / 4);
+  const auto kernel = sums == kStrips       ? sumStripsKernel<kStrips / kStripWarps>
+                      : sums == kStrips / 2 ? sumStripsKernel<kStrips / kStripWarps / 2>
+                                            : sumStripsKernel<kStrips / kStripWarps / 4>;
   cudaLaunchAttribute early = {};
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;
@@ -93,7 +102,7 @@ void sumStrips(const RmsNormBackward& call, std::size_t strips, StreamHandle str
   config.blockDim = kWarpThreads * kStripWarps;
   config.stream = stream;
   config.attrs = &early;
-  config.numAttrs = 1;
+  config.numAttrs = canComeEarly(kernel) ? 1 : 0;
   QCCL_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, args));
 }
 

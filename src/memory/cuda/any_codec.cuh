@@ -1,5 +1,5 @@
-// Kernels for what the fast ones do not take: gate and up in two formats, rows that are not whole blocks. A value is decoded by itself,
-// whatever its codec: with the same result, at a fraction of the rate.
+// Kernels for what the fast ones do not take: gate and up in two formats, rows that are not whole blocks, gradients of a norm in arrays
+// that are not aligned to 16 bytes. A value is decoded by itself, whatever its codec: with the same result, at a fraction of the rate.
 #pragma once
 
 #include "memory/cuda/rmsnorm_backward.cuh"
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(kThreads) anyNormMeansKernel(const __grid_cons
     return Factors{elementAt<T>(call.dOutput, first + col) * elementAt<T>(call.weight, col),
                    storedValue<T>(call.xhat, args.codec, first + col)};
   });
-  if (threadIdx.x == 0) call.means[blockIdx.x] = sum / static_cast<float>(call.cols);
+  if (threadIdx.x == 0) call.means[blockIdx.x] = meanOf(sum, static_cast<float>(call.cols));
 }
 
 // A column of a strip for each thread.

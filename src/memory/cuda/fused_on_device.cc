@@ -41,20 +41,18 @@ void store(const void* values, std::size_t elems, qcclDataType_t dtype, const Te
   kernelsOf(format, dtype).store(values, elems, format, place, stream);
 }
 
-bool areGroupsAligned(std::initializer_list<const void*> arrays) {
-  constexpr std::size_t kGroupBytes = 16;
-  return std::ranges::all_of(arrays, [](const void* array) { return reinterpret_cast<std::uintptr_t>(array) % kGroupBytes == 0; });
+bool areRowsAligned(std::initializer_list<const void*> arrays) {
+  return std::ranges::all_of(arrays, [](const void* array) { return reinterpret_cast<std::uintptr_t>(array) % kRowAlignment == 0; });
 }
 
 }  // namespace
 
 bool hasRowKernel(std::size_t cols, qcclDataType_t dtype, const TensorFormat& format) {
   constexpr std::size_t kWarpThreads = 32;  // which share no longer block
-  constexpr std::size_t kMinBlock = 128;    // so that planes have no padding
   const std::size_t threadElems = kRowThreadBytes / typeSize(dtype);
   const bool scaled = format.codec != qcclCodecNone && format.codec != qcclCodecBf16;
-  const std::size_t block = scaled ? format.blockElems : kMinBlock;
-  return block >= kMinBlock && block <= kWarpThreads * threadElems && cols % block == 0 && cols <= kMaxRowThreads * threadElems;
+  const std::size_t block = scaled ? format.blockElems : kMinRowBlockElems;
+  return block >= kMinRowBlockElems && block <= kWarpThreads * threadElems && cols % block == 0 && cols <= kMaxRowThreads * threadElems;
 }
 
 }  // namespace cuda
@@ -84,11 +82,11 @@ void rmsNormForwardOnDevice(const DeviceQueue& queue, const RmsNormForward& call
 
 void rmsNormBackwardOnDevice(const DeviceQueue& queue, const RmsNormBackward& call) {
   const DeviceGuard guard(queue.device);
-  const bool aligned = cuda::areGroupsAligned({call.dOutput, call.weight, call.dX, call.output});
-  const std::size_t strips = aligned && cuda::hasRowKernel(call.cols, call.dtype, call.format)
-                                 ? cuda::kernelsOf(call.format, call.dtype).normBackward(call, queue.stream)
-                                 : cuda::anyCodecKernels(call.dtype).normBackward(call, queue.stream);
-  cuda::sumStrips(call, strips, queue.stream);
+  const bool aligned = cuda::areRowsAligned({call.dOutput, call.weight, call.dX, call.output});
+  const std::size_t sums = aligned && cuda::hasRowKernel(call.cols, call.dtype, call.format)
+                               ? cuda::kernelsOf(call.format, call.dtype).normBackward(call, queue.stream)
+                               : cuda::anyCodecKernels(call.dtype).normBackward(call, queue.stream);
+  cuda::sumStrips(call, sums, queue.stream);
 }
 
 void swigluForwardOnDevice(const DeviceQueue& queue, const SwigluForward& call) {

@@ -2,7 +2,7 @@
 // weight's gradient. (any_codec.cuh has it for rows that are not whole blocks or are too long for a thread block.)
 //
 // Bytes moved, of n values in blocks of B: n times two values (dOutput, dX), a third if the output is wanted again, and the code, n / B
-// scales; sums of kStrips / kMaxStripsOfBlock strips or more are written and read again. Of bfloat16 from int4 with B = 128 and BF16 scales
+// scales; 128 to 512 rows of sums of strips are written and read again. Of bfloat16 from int4 with B = 128 and BF16 scales
 // 4.52 n or 6.52 n, and 4 * 128 * cols twice if rows are as short as 4096. Bounded by the memory; a value takes 25 instructions, and they
 // take two thirds of that time.
 #pragma once
@@ -20,7 +20,7 @@ struct NormBackwardArguments {
   unsigned char* dX;
   unsigned char* output;  // or nullptr
   float* dWeight;
-  float* strips;  // kStrips rows of cols sums
+  float* strips;  // rows of cols sums: of a strip each, or of the strips of a thread block
   float* means;   // one a row; of any_codec.cuh
   std::uint32_t rows;
   std::uint32_t cols;
@@ -63,8 +63,9 @@ __device__ __forceinline__ void addStripsOfBlock(ThreadSums<T>& sums, float4* wo
 // How a row is shared here: teams of so many threads that what they load and store at a time fills a line of the L2 cache, which half a
 // line would keep as busy. A team has kTeamBlocks of the shortest blocks, and a thread kBlockRows groups of each; the row may end between
 // them.
+static_assert(kRowAlignment == kGroupBytes);
 inline constexpr std::uint32_t kLineThreads = 128 / kGroupBytes;
-inline constexpr std::uint32_t kShortestBlock = 128;  // of hasRowKernel
+inline constexpr auto kShortestBlock = static_cast<std::uint32_t>(kMinRowBlockElems);
 
 template <typename T>
 inline constexpr std::uint32_t kTeamBlocks = kLineThreads* kThreadElems<T> / kShortestBlock;
@@ -196,7 +197,8 @@ __global__ void __launch_bounds__(kRowThreads) normBackwardKernel(const __grid_c
       const float sum = groupSum<T>(g, xhat[row]);
       sums[row] = places.hasGroup(row) ? sum : 0.0f;
     }
-    const float mean = sumOfRow(sums, places.columns, shared.sums[turn][threadIdx.y], [] { syncRow(); }) / static_cast<float>(args.cols);
+    const float sum = sumOfRow(sums, places.columns, shared.sums[turn][threadIdx.y], [] { syncRow(); });
+    const float mean = meanOf(sum, static_cast<float>(args.cols));
     // Where as much is written as is read, writing goes faster when reading has ended.
     if (args.output != nullptr) shared.wait<0>();
 
