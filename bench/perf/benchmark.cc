@@ -60,11 +60,14 @@ class RankRun {
 
   Measurement measure(std::size_t bytes, bool inPlace) {
     const Shape shape = shapeOf(options_.collective, bytes, options_.dtype, rank_.size());
-    const qcclPlan_t plan = planOf(options_, shape, rank_.comm());
+    const Operands operands = operandsOf(shape, inPlace);
     Measurement m;
     m.inPlace = inPlace;
     m.bytes = shape.totalElems * elemBytes_;
     m.count = shape.count;
+    countWireBytes(shape, operands, &m);
+    // Only now: that all ranks have NCCL, which a plan may choose, is known from the first call on GPU memory on.
+    const qcclPlan_t plan = planOf(options_, shape, rank_.comm());
     const char* algorithm = plan.algorithm == qcclAlgoAuto ? nullptr : qcclEnumName(qcclEnumAlgo, plan.algorithm);
     m.algorithm = algorithm != nullptr ? algorithm : "-";
     m.codec = qcclEnumName(qcclEnumCodec, plan.codec);
@@ -72,8 +75,6 @@ class RankRun {
     m.predictedSnrDb = plan.predictedSnrDb;
     m.reason = plan.reason;
 
-    const Operands operands = operandsOf(shape, inPlace);
-    countWireBytes(shape, operands, &m);
     if (options_.check) m.quality = verify(shape, plan, operands);
     Peer* const peer = inPlace && !peerHasInPlace(options_) ? nullptr : peer_;
     if (options_.check && peer != nullptr) verifyPeer(shape, operands, *peer);
