@@ -134,25 +134,7 @@ __device__ __forceinline__ void storeCodes(const Part<T>& part, const Values (&x
   const typename Codec::Encoder encoder(layout.scale, stored);
   const bool zero = Codec::kHasScale && maxBits >= kInfBits;
   StoredGroup<Codec, T> groups[kRows];
-  if (!zero && encoder.isPlain()) {
-#pragma unroll
-    for (std::uint32_t row = 0; row < kRows; ++row) {
-      std::uint32_t codes[kGroupElems<T>];
-#pragma unroll
-      for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) codes[i] = encoder.plainBits(x[row][i]);
-      groups[row].pack(codes);
-    }
-  } else {
-#pragma unroll
-    for (std::uint32_t row = 0; row < kRows; ++row) {
-      std::uint32_t codes[kGroupElems<T>] = {};
-      if (!zero) {
-#pragma unroll
-        for (std::uint32_t i = 0; i < kGroupElems<T>; ++i) codes[i] = encoder.template code<false>(x[row][i], 0, 0);
-      }
-      groups[row].pack(codes);
-    }
-  }
+  makeCodes<false>(part, x, zero, encoder, 0, 0, groups);
   const std::uint64_t first = part.tileFirst + part.teamFirst;
   GroupPlace place = tensor.codesOf(first);
   if (ends && !part.any()) place.sections = {0, 0, 0};

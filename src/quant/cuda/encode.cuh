@@ -102,13 +102,11 @@ __device__ __forceinline__ void addCodes(const Part<T>& part, const RawGroup (&x
   }
 }
 
-// Writes this thread's codes, of a block whose magnitudes have the maximum maxBits, and, once a block, its scale.
-template <typename Codec, bool kStochastic, typename T, typename Values>
-__device__ __forceinline__ void encodePart(const Part<T>& part, const Values (&x)[kRows], std::uint32_t maxBits,
-                                           const typename Codec::Encoder& encoder, std::uint32_t stored, unsigned char* packed,
-                                           const PackedLayout& layout, std::uint64_t noiseKey, std::uint64_t noiseOffset,
-                                           CodeGroup<Codec::kId, kGroupElems<T>> (&groups)[kRows]) {
-  const bool zero = Codec::kHasScale && maxBits >= kInfBits;
+// This thread's codes of a block that is to be all zeros (`zero`: its values are not finite) or has this encoder. The noise of a value is
+// that of its number in the message, counted from noiseOffset.
+template <bool kStochastic, typename T, typename Values, typename Encoder, typename Group>
+__device__ __forceinline__ void makeCodes(const Part<T>& part, const Values (&x)[kRows], bool zero, const Encoder& encoder,
+                                          std::uint64_t noiseKey, std::uint64_t noiseOffset, Group (&groups)[kRows]) {
   if (!kStochastic && !zero && encoder.isPlain()) {
 #pragma unroll
     for (std::uint32_t row = 0; row < kRows; ++row) {
@@ -129,6 +127,16 @@ __device__ __forceinline__ void encodePart(const Part<T>& part, const Values (&x
       groups[row].pack(codes);
     }
   }
+}
+
+// Writes this thread's codes, of a block whose magnitudes have the maximum maxBits, and, once a block, its scale.
+template <typename Codec, bool kStochastic, typename T, typename Values>
+__device__ __forceinline__ void encodePart(const Part<T>& part, const Values (&x)[kRows], std::uint32_t maxBits,
+                                           const typename Codec::Encoder& encoder, std::uint32_t stored, unsigned char* packed,
+                                           const PackedLayout& layout, std::uint64_t noiseKey, std::uint64_t noiseOffset,
+                                           CodeGroup<Codec::kId, kGroupElems<T>> (&groups)[kRows]) {
+  const bool zero = Codec::kHasScale && maxBits >= kInfBits;
+  makeCodes<kStochastic>(part, x, zero, encoder, noiseKey, noiseOffset, groups);
   const GroupPlace place = part.place(packed, layout);
 #pragma unroll
   for (std::uint32_t row = 0; row < kRows; ++row) groups[row].store(place.after(part.inTeam(row)), part.tileElems == kTileElems<T>);
