@@ -45,7 +45,7 @@ struct StripArguments {
 
 constexpr std::uint32_t kStripWarps = 16;
 
-// A column for each lane, kStripsOfWarp neighbouring strips for each warp.
+// A column for each lane, kStripsOfWarp neighbouring rows of sums for each warp.
 template <std::uint32_t kStripsOfWarp>
 __global__ void __launch_bounds__(kWarpThreads* kStripWarps) sumStripsKernel(const __grid_constant__ StripArguments args) {
   __shared__ float warps[kStripWarps][kWarpThreads];

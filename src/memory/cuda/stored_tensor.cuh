@@ -54,16 +54,6 @@ struct StoredTensor {
   }
 };
 
-// Lets the compiler forget what it has made of these words of registers, so that it makes it again instead of holding it until then: a
-// value takes fewer registers as it was read than widened.
-template <typename Words>
-__device__ __forceinline__ void forget(Words& held) {
-  static_assert(sizeof(Words) % sizeof(std::uint32_t) == 0);
-  auto* words = reinterpret_cast<std::uint32_t*>(&held);
-#pragma unroll
-  for (std::size_t i = 0; i < sizeof(Words) / sizeof(std::uint32_t); ++i) asm volatile("" : "+r"(words[i]));
-}
-
 // A row of a tensor as a tile, for thread blocks that have a thread for each kThreadElems values of it. Rows are whole blocks.
 template <typename T>
 __device__ __forceinline__ Part<T> rowPart(std::uint32_t cols, std::uint32_t blockShift, std::uint64_t row, bool last) {
