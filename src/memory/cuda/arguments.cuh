@@ -50,7 +50,6 @@ inline NormBackwardArguments argumentsOf(const RmsNormBackward& call) {
           call.rstd,
           bytesAt(call.dX),
           bytesAt(call.output),
-          call.dWeight,
           call.scratch,
           call.scratch + kStrips * call.cols,
           static_cast<std::uint32_t>(call.rows),

@@ -19,9 +19,8 @@ struct NormBackwardArguments {
   const float* rstd;
   unsigned char* dX;
   unsigned char* output;  // or nullptr
-  float* dWeight;
-  float* strips;  // rows of cols sums: of a strip each, or of the strips of a thread block
-  float* means;   // one a row; of any_codec.cuh
+  float* strips;          // rows of cols sums: of a strip each, or of the strips of a thread block
+  float* means;           // one a row; of any_codec.cuh
   std::uint32_t rows;
   std::uint32_t cols;
   StoredTensor xhat;
@@ -190,10 +189,11 @@ __global__ void __launch_bounds__(kRowThreads) normBackwardKernel(const __grid_c
     float sums[kRows];
 #pragma unroll
     for (std::uint32_t row = 0; row < kRows; ++row) {
-      const RawGroup weight = shared.group(shared.weight, row), gradient = shared.group(shared.gradient[turn], row);
-      float g[kGroup];
+      float weight[kGroup], g[kGroup];
+      widenGroup<T>(shared.group(shared.weight, row), weight);
+      widenGroup<T>(shared.group(shared.gradient[turn], row), g);
 #pragma unroll
-      for (std::uint32_t i = 0; i < kGroup; ++i) g[i] = widenAnyNan<T>(bitsIn<T>(gradient, i)) * widenAnyNan<T>(bitsIn<T>(weight, i));
+      for (std::uint32_t i = 0; i < kGroup; ++i) g[i] *= weight[i];
       const float sum = groupSum<T>(g, xhat[row]);
       sums[row] = places.hasGroup(row) ? sum : 0.0f;
     }
@@ -204,20 +204,20 @@ __global__ void __launch_bounds__(kRowThreads) normBackwardKernel(const __grid_c
 
 #pragma unroll
     for (std::uint32_t row = 0; row < kRows; ++row) {
-      const RawGroup weight = shared.group(shared.weight, row), gradient = shared.group(shared.gradient[turn], row);
       const std::uint64_t place = places.elem(line, row) * T::kBytes;
-      float values[kGroup];
+      float weight[kGroup], d[kGroup], values[kGroup];
+      widenGroup<T>(shared.group(shared.weight, row), weight);
+      widenGroup<T>(shared.group(shared.gradient[turn], row), d);
 #pragma unroll
       for (std::uint32_t i = 0; i < kGroup; ++i) {
-        const float d = widenAnyNan<T>(bitsIn<T>(gradient, i));
-        values[i] = normGradient(d * widenAnyNan<T>(bitsIn<T>(weight, i)), xhat[row][i], mean, rstd);
-        dWeight[row][i] = fmaf(d, xhat[row][i], dWeight[row][i]);
+        values[i] = normGradient(d[i] * weight[i], xhat[row][i], mean, rstd);
+        dWeight[row][i] = fmaf(d[i], xhat[row][i], dWeight[row][i]);
       }
       if (!places.hasGroup(row)) continue;
       storeGroup(args.dX + place, narrowAnyNan<T>(values));
       if (args.output == nullptr) continue;
 #pragma unroll
-      for (std::uint32_t i = 0; i < kGroup; ++i) values[i] = xhat[row][i] * widenAnyNan<T>(bitsIn<T>(weight, i));
+      for (std::uint32_t i = 0; i < kGroup; ++i) values[i] = xhat[row][i] * weight[i];
       storeGroup(args.output + place, narrowAnyNan<T>(values));
     }
   }
