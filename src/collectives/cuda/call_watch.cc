@@ -29,6 +29,7 @@ CallWatch::CallWatch(transport::Control& control, const DeviceCallOptions& optio
   QCCL_CUDA_CHECK(cudaHostAlloc(&memory, sizeof(GraphMarks), cudaHostAllocPortable | cudaHostAllocMapped));
   std::memset(memory, 0, sizeof(GraphMarks));
   marks_ = static_cast<GraphMarks*>(memory);
+  marker_.emplace(marks_);
   thread_ = transport::startBackgroundThread([this] { watch(); });
 }
 

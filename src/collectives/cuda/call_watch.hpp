@@ -36,8 +36,8 @@ class CallWatch {
   void end(device::StreamHandle stream);
   void cancel();  // instead of end(): it could not be enqueued
 
-  // For the marks in graphs (graph_marks.hpp), between begin() and end() of a captured call.
-  GraphMarks* marks() { return marks_; }
+  // For the marks in graphs, between begin() and end() of a captured call.
+  GraphMarker& marker() { return *marker_; }
   std::uint32_t captured() const { return static_cast<std::uint32_t>(captured_.size()) - 1; }  // number of the call that is captured
 
   // What is enqueued on `stream` from now on waits for the calls so far that are not in graphs. Not for a stream that is captured.
@@ -65,6 +65,7 @@ class CallWatch {
 
   // Of the thread that makes calls:
   LastCall last_;
+  std::optional<GraphMarker> marker_;
 
   // No call of CUDA is made with this: such a call may wait for what the watch has to end.
   std::mutex mutex_;  // for all below

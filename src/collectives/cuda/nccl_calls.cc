@@ -119,7 +119,7 @@ class NcclCalls final : public DeviceCalls {
   }
 
  private:
-  NcclCarrier::Mark mark() { return {watch_.marks(), watch_.captured()}; }
+  NcclCarrier::Mark mark() { return {watch_.marker(), watch_.captured()}; }
 
   // Enqueues by body(), with the watch around it. What NCCL says when the watch has ended it is not the reason.
   template <typename Body>
@@ -138,9 +138,9 @@ class NcclCalls final : public DeviceCalls {
 
   template <typename Body>
   void marked(StreamHandle stream, bool captured, Body body) {
-    if (captured) markGraphBegin(watch_.marks(), watch_.captured(), stream);
+    if (captured) watch_.marker().begin(watch_.captured(), stream);
     body();
-    if (captured) markGraphEnd(watch_.marks(), stream);
+    if (captured) watch_.marker().end(stream);
   }
 
   void launchNccls(const Call& call) {

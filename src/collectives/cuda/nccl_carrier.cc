@@ -38,11 +38,11 @@ class NcclCarrier::Run {
   void run(const std::optional<Mark>& mark) {
     if (mark) {
       order(stream_, lane_.made, wire_);  // the stream of messages joins the capture
-      markGraphBegin(mark->marks, mark->which, wire_);
+      mark->marker.begin(mark->which, wire_);
     }
     for (const Turn& turn : prepared_.turns) take(turn);
     if (mark) {
-      markGraphEnd(mark->marks, wire_);
+      mark->marker.end(wire_);
       order(wire_, lane_.made, stream_);
     }
   }

@@ -42,7 +42,7 @@ class NcclCarrier {
 
   // Where a call in a graph says how far it is.
   struct Mark {
-    GraphMarks* marks;
+    GraphMarker& marker;
     std::uint32_t which;
   };
 
