@@ -90,13 +90,23 @@ TEST(CallLaunch, InHostMemoryOneshotOfByteCodecsRunsAsAScheduleThatDoesNotGoAhea
 }
 
 TEST(CallLaunch, SmallExactCallsCarryTheirFlags) {
-  for (const int ranks : {2, 3, 8}) {
-    const std::size_t most = kFlaggedLinesBytes / 16 / static_cast<std::size_t>(ranks) * 8 / 4;
-    const CallLaunch fits = Launched{.codec = qcclCodecNone, .count = most, .ranks = ranks}.make();
-    ASSERT_TRUE(std::holds_alternative<FlaggedCall>(fits.call));
-    EXPECT_LE(std::size_t{std::get<FlaggedCall>(fits.call).linesARank} * 16 * static_cast<std::size_t>(ranks), kFlaggedLinesBytes);
-    const CallLaunch above = Launched{.codec = qcclCodecNone, .count = most + 2, .ranks = ranks}.make();
-    EXPECT_FALSE(std::holds_alternative<FlaggedCall>(above.call));
+  for (const int ranks : {1, 2, 3, 8, 32}) {
+    for (const bool inHostMemory : {false, true}) {
+      const auto launch = [&](std::size_t count) {
+        return Launched{.codec = qcclCodecNone, .count = count, .ranks = ranks, .inHostMemory = inHostMemory}.make();
+      };
+      const CallLaunch small = launch(1);
+      ASSERT_TRUE(std::holds_alternative<FlaggedCall>(small.call)) << ranks;
+      EXPECT_EQ(small.threadBlocks, 1u);
+      const std::size_t lines = std::get<FlaggedCall>(small.call).linesARank;
+      EXPECT_LE(lines * kFlaggedLineBytes * static_cast<std::size_t>(ranks - 1), kFlaggedBufferBytes);
+      const std::size_t most = lines * (inHostMemory ? 1 : 2) * 2;
+      const CallLaunch fits = launch(most);
+      ASSERT_TRUE(std::holds_alternative<FlaggedCall>(fits.call)) << ranks;
+      EXPECT_LE(std::size_t{fits.threadBlocks} * kFlaggedDataThreads, lines) << "a thread has a line a round";
+      EXPECT_EQ(std::get<FlaggedCall>(fits.call).linesARank, lines) << "or lines would change places from call to call";
+      EXPECT_FALSE(std::holds_alternative<FlaggedCall>(launch(most + 1).call)) << ranks;
+    }
   }
 }
 

@@ -54,7 +54,7 @@ struct CallState {
   std::uint32_t finishedBlocks;  // of the call that runs
   std::uint32_t regionsABlock;   // of the last call
   std::uint32_t stopped;         // 1 once a thread block has given up
-  std::uint32_t flaggedCalls;    // of flagged_kernel.cu that have ended
+  std::uint32_t flaggedRounds;   // of calls of flagged_kernel.cu that have ended
   std::uint32_t unused[27];
   struct alignas(128) Block {
     std::uint32_t tiles;  // that this thread block has done in all calls
@@ -64,15 +64,17 @@ struct CallState {
 
 inline constexpr std::size_t kArenaHeadBytes = (sizeof(ArenaHead) + 255) / 256 * 256;
 
-// For flagged_kernel.cu: twice, used in turn, a part for every sending rank. Zero at first.
-inline constexpr std::size_t kFlaggedLinesBytes = std::size_t{2} << 20;
+// For flagged_kernel.cu: buffers that are used in turn, each with a part for every other rank. Zero at first.
+inline constexpr std::uint32_t kFlaggedBuffers = 4;
+inline constexpr std::size_t kFlaggedBufferBytes = std::size_t{1} << 20;
+inline constexpr std::uint32_t kFlaggedLineBytes = 16;
 
 // For oneshot_kernel.cuh: every byte is kAbsent at first, and whenever no message lies there. Not in host memory.
 inline constexpr std::size_t kWarpSlotsBytes = std::size_t{38} << 20;
 inline constexpr unsigned char kAbsent = 0x80;
 
 inline constexpr std::size_t kFlaggedLinesOffset = kArenaHeadBytes;
-inline constexpr std::size_t kRegionsOffset = kFlaggedLinesOffset + 2 * kFlaggedLinesBytes;
+inline constexpr std::size_t kRegionsOffset = kFlaggedLinesOffset + kFlaggedBuffers * kFlaggedBufferBytes;
 inline constexpr std::size_t kWarpSlotsOffset = kRegionsOffset + std::size_t{kMaxThreadBlocks} * kRegionBytes;
 inline constexpr std::size_t kHostArenaBytes = kWarpSlotsOffset;
 inline constexpr std::size_t kArenaBytes = kWarpSlotsOffset + kWarpSlotsBytes;

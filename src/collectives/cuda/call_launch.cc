@@ -13,6 +13,10 @@ std::uint32_t alignedSlot(std::size_t bytes) { return static_cast<std::uint32_t>
 
 bool isStochastic(const Call& call) { return call.quant.codec != qcclCodecNone && call.quant.rounding == qcclRoundStochastic; }
 
+// The most rounds of flagged_kernel.cu that a call may take, on thread blocks for which there is place. In memory of the host, which moves
+// what a message takes twice much slower, one.
+constexpr std::uint32_t kFlaggedMostRounds = 2;
+
 bool isOneshot(const Call& call) { return call.coll == qcclCollAllReduce && call.quant.algorithm == qcclAlgoOneshot; }
 
 // All thread blocks of all ranks on a GPU must fit at the same time: they wait for one another. The same number on every rank.
@@ -105,17 +109,18 @@ bool makeOneshotLaunch(const Call& call, const DeviceCall& common, const GpuShar
   return true;
 }
 
+// False if the message is so long that it takes less time without flags in it.
 bool makeFlaggedLaunch(const Call& call, const DeviceCall& common, const GpuShare& gpu, CallLaunch* launch) {
-  constexpr std::uint32_t kLineBytes = 16;
-  const std::uint64_t lines = quant::divideUp(call.count * typeSize(call.dtype), kLineBytes / 2);
+  const std::uint64_t lines = quant::divideUp(call.count * typeSize(call.dtype), kFlaggedLineBytes / 2);
   FlaggedCall result{};
   static_cast<DeviceCall&>(result) = common;
   result.elems = call.count;
-  result.linesARank = static_cast<std::uint32_t>(kFlaggedLinesBytes / kLineBytes / common.ranks);
-  if (lines > result.linesARank) return false;
+  const std::uint64_t blocks = kFlaggedBufferBytes / kFlaggedLineBytes / std::max(common.ranks - 1, 1u) / kFlaggedDataThreads;
+  result.linesARank = static_cast<std::uint32_t>(blocks * kFlaggedDataThreads);
+  if (lines > (gpu.inHostMemory ? 1 : kFlaggedMostRounds) * result.linesARank) return false;
   const CallKernel kernel = flaggedKernel(call.dtype);
   *launch = {kernel.function, 0, kernel.threads, 0, {}};
-  launch->threadBlocks = threadBlocksOf(gpu, *launch, quant::divideUp(lines, kernel.threads - 32));
+  launch->threadBlocks = threadBlocksOf(gpu, *launch, std::min(blocks, quant::divideUp(lines, kFlaggedDataThreads)));
   launch->call = result;
   return true;
 }

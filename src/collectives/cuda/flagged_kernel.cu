@@ -1,16 +1,19 @@
 // Exact oneshot all-reduce of small messages: every rank sends its values to all, each adds those of all ranks in rank order, in FP32. The
 // bits are those of schedule_kernel.cuh with oneshotSchedule(), and of the host.
 //
-// Words carry their flag (flagged_line.cuh), the number of the call: the least time that a message can take, for twice its bytes. They lie
-// in two buffers of each rank that calls use in turn; nothing is acknowledged. When a rank writes into the buffer of the call before the
-// last, its last call has ended, with words of every rank in it; so every rank has ended the one before, and has read what is overwritten.
+// Words carry their flag (flagged_line.cuh), the number of the round: the least time that a message can take, for twice its bytes. A thread
+// sends and receives a line a round, and sends that of the next round before it waits. Lines lie in kFlaggedBuffers buffers of each rank,
+// which rounds use in turn; nothing is acknowledged. When a thread writes what its round r - 4 overwrites, each peer's thread has read
+// that: either the peer is in this call and the round was in one before, which has ended, or the peer's line of round r - 2 has come, which
+// that thread sent after it had read round r - 4. So in calls of several rounds all threads take part in each, whether they have a line or
+// not.
 #include "collectives/cuda/call_frame.cuh"
 #include "collectives/cuda/wire.cuh"
 
 namespace qccl::collectives::cuda {
 namespace {
 
-constexpr std::uint32_t kDataThreads = 512;
+constexpr std::uint32_t kDataThreads = kFlaggedDataThreads;
 constexpr std::uint32_t kFlaggedThreads = kDataThreads + 32;  // a warp for what ranks tell one another beside
 
 template <typename T>
@@ -68,7 +71,12 @@ template <typename T>
 class FlaggedRun {
  public:
   __device__ __forceinline__ explicit FlaggedRun(const FlaggedCall& call)
-      : call_(call), own_(*call.state), number_(own_.calls), flaggedCalls_(own_.flaggedCalls) {}
+      : call_(call),
+        own_(*call.state),
+        number_(own_.calls),
+        firstRound_(own_.flaggedRounds),
+        lines_(static_cast<std::uint32_t>((call.elems + kElems - 1) / kElems)),
+        rounds_((lines_ + threads() - 1) / threads()) {}
 
   __device__ __forceinline__ void run() {
     if (threadIdx.x < kDataThreads) {
@@ -81,39 +89,60 @@ class FlaggedRun {
   }
 
  private:
-  // Line `line` of what rank `from` sends to rank `to` in this call.
-  __device__ __forceinline__ unsigned char* lineAt(std::uint32_t to, std::uint32_t from, std::uint32_t line) const {
-    return call_.arenas[to] + kFlaggedLinesOffset + (flaggedCalls_ % 2) * kFlaggedLinesBytes +
-           (std::size_t{from} * call_.linesARank + line) * 16;
-  }
-  __device__ __forceinline__ std::uint32_t flag() const { return flaggedCalls_ % 0xffffffffu + 1; }  // never what memory is at first
+  static constexpr std::uint32_t kElems = LineValues<T>::kElems;
 
-  __device__ __forceinline__ bool await(std::uint32_t from, std::uint32_t line, FlaggedLine* result) const {
-    const unsigned char* at = lineAt(call_.rank, from, line);
-    return result->load(at, flag()) || spinUntil(call_, from, [&] { return result->load(at, flag()); });
+  static __device__ __forceinline__ std::uint32_t threads() { return gridDim.x * kDataThreads; }
+  static __device__ __forceinline__ std::uint32_t thread() { return blockIdx.x * kDataThreads + threadIdx.x; }
+
+  // Where this thread's line lies that rank `from` sends to rank `to` in a round of this call.
+  __device__ __forceinline__ unsigned char* lineAt(std::uint32_t to, std::uint32_t from, std::uint32_t round) const {
+    const std::uint32_t sender = from < to ? from : from - 1;  // none sends to itself
+    return call_.arenas[to] + kFlaggedLinesOffset + (firstRound_ + round) % kFlaggedBuffers * kFlaggedBufferBytes +
+           (std::size_t{sender} * call_.linesARank + thread()) * kFlaggedLineBytes;
+  }
+  __device__ __forceinline__ std::uint32_t flag(std::uint32_t round) const {
+    return (firstRound_ + round) % 0xffffffffu + 1;  // never what memory is at first
+  }
+
+  __device__ __forceinline__ std::uint64_t firstElem(std::uint32_t round) const {
+    return (std::uint64_t{round} * threads() + thread()) * kElems;
+  }
+  // How many of its line's values there are.
+  __device__ __forceinline__ std::uint32_t elemsIn(std::uint32_t round) const {
+    const std::uint64_t first = firstElem(round);
+    return first >= call_.elems ? 0 : static_cast<std::uint32_t>(min(call_.elems - first, std::uint64_t{kElems}));
+  }
+
+  __device__ __forceinline__ bool await(std::uint32_t from, std::uint32_t round, FlaggedLine* result) const {
+    const unsigned char* at = lineAt(call_.rank, from, round);
+    return result->load(at, flag(round)) || spinUntil(call_, from, [&] { return result->load(at, flag(round)); });
   }
 
   __device__ __forceinline__ void reduceLines() const {
-    constexpr std::uint32_t kElems = LineValues<T>::kElems;
-    const auto lines = static_cast<std::uint32_t>((call_.elems + kElems - 1) / kElems);
-    for (std::uint32_t i = blockIdx.x * kDataThreads + threadIdx.x; i < lines; i += gridDim.x * kDataThreads) {
-      if (!reduce(i)) return;
+    if (rounds_ == 1 && thread() >= lines_) return;
+    FlaggedLine mine = send(0);
+    for (std::uint32_t round = 0; round < rounds_; ++round) {
+      FlaggedLine next = {};
+      if (round + 1 < rounds_) next = send(round + 1);
+      if (!reduce(round, mine)) return;
+      mine = next;
     }
   }
 
-  __device__ __forceinline__ bool reduce(std::uint32_t i) const {
-    const std::uint64_t first = std::uint64_t{i} * LineValues<T>::kElems;
-    const std::uint64_t left = call_.elems - first;
-    const std::uint32_t exists = left < LineValues<T>::kElems ? static_cast<std::uint32_t>(left) : LineValues<T>::kElems;
-    const FlaggedLine mine = LineValues<T>::lineOf(call_.input + first * T::kBytes, exists);
+  __device__ __forceinline__ FlaggedLine send(std::uint32_t round) const {
+    const FlaggedLine line = LineValues<T>::lineOf(call_.input + firstElem(round) * T::kBytes, elemsIn(round));
     for (std::uint32_t k = 1; k < call_.ranks; ++k) {
       const std::uint32_t peer = (call_.rank + k) % call_.ranks;
-      mine.store(lineAt(peer, call_.rank, i), flag());
+      line.store(lineAt(peer, call_.rank, round), flag(round));
     }
+    return line;
+  }
+
+  __device__ __forceinline__ bool reduce(std::uint32_t round, const FlaggedLine& mine) const {
     LineValues<T> sum;
     for (std::uint32_t rank = 0; rank < call_.ranks; ++rank) {
       FlaggedLine line = mine;
-      if (rank != call_.rank && !await(rank, i, &line)) return false;
+      if (rank != call_.rank && !await(rank, round, &line)) return false;
       if (rank == 0) {
         sum.template take<false>(line);
       } else {
@@ -123,18 +152,20 @@ class FlaggedRun {
     if (call_.divide) {
       for (float& value : sum.values) value = divideLikeHost(value, call_.ranks);
     }
-    sum.store(call_.output + first * T::kBytes, exists);
+    sum.store(call_.output + firstElem(round) * T::kBytes, elemsIn(round));
     return true;
   }
 
   __device__ __forceinline__ void finish() {
-    if (leave(call_, number_)) own_.flaggedCalls = flaggedCalls_ + 1;
+    if (leave(call_, number_)) own_.flaggedRounds = firstRound_ + rounds_;
   }
 
   const FlaggedCall& call_;
   CallState& own_;
-  const std::uint32_t number_;        // of this call, from 0
-  const std::uint32_t flaggedCalls_;  // that were like this one
+  const std::uint32_t number_;      // of this call, from 0
+  const std::uint32_t firstRound_;  // of this call, among those of all
+  const std::uint32_t lines_;
+  const std::uint32_t rounds_;
 };
 
 template <typename T>

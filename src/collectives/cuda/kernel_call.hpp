@@ -94,10 +94,12 @@ struct OneshotCall : DeviceCall {
   bool aligned;  // both buffers, to 16 bytes
 };
 
-// Of flagged_kernel.cu.
+// Of flagged_kernel.cu: a thread has a line a round.
+inline constexpr std::uint32_t kFlaggedDataThreads = 512;  // of a thread block
+
 struct FlaggedCall : DeviceCall {
   std::uint64_t elems;
-  std::uint32_t linesARank;  // of 16 bytes: place for them in the arena, for each sending rank
+  std::uint32_t linesARank;  // what a buffer has place for, of each sending rank; no less than there are threads
 };
 
 // Shared memory of a thread block: two buffers for a message of a tile's first steps, one for the others.

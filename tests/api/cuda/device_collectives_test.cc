@@ -92,6 +92,23 @@ TEST_F(OnDevice, ManyTilesOfAWarpHaveTheHostsBits) {
   }
 }
 
+// Exact oneshot of few threads: one round, several, and many, in turn.
+TEST_F(OnDevice, ManyLinesOfAThreadHaveTheHostsBits) {
+  const Setting blocks("QCCL_THREAD_BLOCKS", "1");
+  for (const int size : {2, 3, 4}) {
+    std::vector<Operation> operations;
+    for (const qcclDataType_t dtype : kTypes) {
+      for (const std::size_t count : {1023, 3, 1025, 2049, 7, 3074, 4095, 40009, 1, 5000, 20001}) {
+        operations.push_back(quantized(qcclAlgoOneshot, qcclCodecNone, dtype, count));
+        operations.back().inPlace = count % 2 == 0;
+        operations.back().op = count % 3 == 1 ? qcclAvg : qcclSum;
+        operations.back().offsetElems = count % 5 == 0 ? 1 : 0;
+      }
+    }
+    expectHostBits(size, operations);
+  }
+}
+
 TEST_F(OnDevice, TheOtherCollectivesHaveTheHostsBits) {
   for (const int size : {2, 3}) {
     std::vector<Operation> operations;
@@ -144,6 +161,7 @@ TEST_F(OnDevice, CallsOfManyKindsBackToBackOnTwoCommunicators) {
       for (const std::size_t count : {7, 5000, 70001}) kinds.push_back(quantized(algorithm, codec, qcclFloat32, count));
     }
   }
+  kinds.push_back(quantized(qcclAlgoOneshot, qcclCodecNone, qcclFloat32, 600011));
   std::vector<Buffers> inputs;
   for (std::size_t i = 0; i < kinds.size(); ++i) inputs.push_back(makeInputs(kinds[i], 2, static_cast<unsigned>(i)));
   const auto expected = runAll(makeRanks(2), kinds, inputs, false);
@@ -181,6 +199,8 @@ TEST_F(OnDevice, CallsOfManyKindsBackToBackOnTwoCommunicators) {
 }
 
 TEST_F(OnDevice, GraphsReplayOnChangingData) { expectReplaysHaveTheHostsBits(makeRanks(2), {30001, 2000, 100, 50, true}); }
+
+TEST_F(OnDevice, GraphsOfLongMessagesReplayOnChangingData) { expectReplaysHaveTheHostsBits(makeRanks(2), {300007, 200, 10, 5, true}); }
 
 TEST_F(OnDevice, StatisticsCountWhatTheKernelsFound) { expectTheHostsStatistics(makeRanks(2)); }
 
