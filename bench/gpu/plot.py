@@ -13,11 +13,11 @@ PATHS = ("peer", "host memory", "sockets")
 KINDS = (("float32", "#c0392b"), ("bfloat16", "#2471a3"))
 
 
-def series(rows, path, dtype, key):
+def series(rows, path, dtype, key, configured):
     """[(bytes, us)]: in CUDA graphs, where all sizes were measured so, else call by call."""
     times = {True: {}, False: {}}
     for row in rows:
-        if row["path"] == path and row["dtype"] == dtype and not row["in_place"] and row["blocks"] == 0 and row["configured"] == "int8":
+        if row["path"] == path and row["dtype"] == dtype and not row["in_place"] and row["blocks"] == 0 and row["configured"] == configured:
             times[row["graph"]].setdefault(row["bytes"], row[key])
     return sorted(times[times[True].keys() >= times[False].keys()].items())
 
@@ -38,11 +38,15 @@ def main():
         for path in PATHS:
             curves = []
             for dtype, color in KINDS:
-                for name, key, style in (("NCCL", "nccl_us", "dt 2"), ("qccl int8", "time_us", "dt 1")):
-                    points = series(rows, path, dtype, key)
+                for name, key, configured, style in (
+                    ("NCCL", "nccl_us", "int8", "dt 2"),
+                    ("qccl exact", "time_us", "none", "dt 3"),
+                    ("qccl int8", "time_us", "int8", "dt 1"),
+                ):
+                    points = series(rows, path, dtype, key, configured)
                     if not points:
                         continue
-                    file = Path(folder) / f"{path}{dtype}{key}".replace(" ", "-")
+                    file = Path(folder) / f"{path}{dtype}{configured}{key}".replace(" ", "-")
                     file.write_text("".join(f"{size} {time}\n" for size, time in points))
                     curves.append(f"'{file}' with linespoints {style} lw 2 pt 7 ps 0.5 lc rgb '{color}' title '{name}, {dtype}'")
             script.append(f"set title 'all-reduce, 2 GPUs: {path}'")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures all-reduce on two GPUs against the real NCCL, over the three paths between them, and writes the rows of
-# bench/results/<machine>/allreduce.jsonl. Three to four minutes. bench/gpu/plot.py draws them, bench/gpu/tables.py prints them.
+# bench/results/<machine>/allreduce.jsonl. Four minutes. bench/gpu/plot.py draws them, bench/gpu/tables.py prints them.
 #
 #   bench/gpu/run.sh LIBNCCL OUT.jsonl        LIBNCCL: PyTorch's is site-packages/nvidia/nccl/lib/libnccl.so.2
 set -euo pipefail
@@ -14,13 +14,13 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 : >"$out"
 
-# measure PATH CODEC ARGUMENTS...: rows of one run. CODEC: int8 (the communicator's, so that the tuning table may choose), int8-kept, or exact (by
-# oneshot). Other settings come from the environment.
+# measure PATH CODEC ARGUMENTS...: rows of one run. CODEC: int8 or none (the communicator's, so that the tuning table may choose), int8-kept, or
+# exact (by oneshot). Other settings come from the environment.
 measure() {
   local path=$1 configured=$2 codec
   shift 2
   case $configured in
-    int8) codec="--codec int8" ;;
+    int8 | none) codec="--codec $configured" ;;
     int8-kept) codec="--codec int8 --keep-codec" ;;
     exact) codec="--codec none --algo oneshot" ;;
   esac
@@ -45,6 +45,8 @@ for dtype in float32 bfloat16; do
   measure peer int8 $threads --dtype $dtype --min 1K --max 16M --factor 4
   measure peer int8 $threads --dtype $dtype --min 64M --max 256M --factor 4 --check 0
   measure peer int8 $threads --dtype $dtype --min 1K --max 256M --factor 4 --check 0 --graph
+  measure peer none $threads --dtype $dtype --min 1K --max 256M --factor 4 --check 0
+  measure peer none $threads --dtype $dtype --min 1K --max 256M --factor 4 --check 0 --graph
   # What the tuning table chooses between.
   measure peer int8-kept $threads --dtype $dtype --min 64K --max 1M --factor 2 --check 0 --graph
   measure peer exact $threads --dtype $dtype --min 64K --max 1M --factor 2 --check 0 --graph
@@ -54,6 +56,7 @@ for dtype in float32 bfloat16; do
   export NCCL_P2P_DISABLE=1
   QCCL_GPU_PATH=host measure "host memory" int8 $threads --dtype $dtype --min 1K --max 256M --factor 4 --check 0
   QCCL_GPU_PATH=host measure "host memory" int8 $threads --dtype $dtype --min 1K --max 256M --factor 16 --check 0 --graph
+  QCCL_GPU_PATH=host measure "host memory" none $threads --dtype $dtype --min 1K --max 256M --factor 4 --check 0
   QCCL_GPU_PATH=nccl NCCL_SHM_DISABLE=1 measure sockets int8 $threads --dtype $dtype --min 1K --max 64M --factor 4 --check 0
   unset NCCL_P2P_DISABLE
 done

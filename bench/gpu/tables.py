@@ -53,13 +53,17 @@ def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     rows = [json.loads(line) for line in open(sys.argv[1])]
-    usual = [r for r in rows if r["transport"] == "inproc" and r["blocks"] == 0 and r["algo"] != "twoshot" and r["configured"] == "int8"]
-    for path in PATHS:
-        for dtype, name in TYPES:
-            for graph in (True, False):
-                chosen = [r for r in usual if (r["path"], r["dtype"], bool(r["graph"])) == (path, dtype, graph)]
-                if chosen:
-                    table(f"{name}, {path}, {'in CUDA graphs' if graph else 'call by call'}", chosen)
+    usual = [r for r in rows if r["transport"] == "inproc" and r["blocks"] == 0 and (r["configured"], r["algo"]) != ("int8", "twoshot")]
+    usual = [r for r in usual if r["configured"] in ("int8", "none")]
+    for configured in ("int8", "none"):
+        for path in PATHS:
+            for dtype, name in TYPES:
+                for graph in (True, False):
+                    wanted = (configured, path, dtype, graph)
+                    chosen = [r for r in usual if (r["configured"], r["path"], r["dtype"], bool(r["graph"])) == wanted]
+                    if chosen:
+                        exact = ", exact" if configured == "none" else ""
+                        table(f"{name}{exact}, {path}, {'in CUDA graphs' if graph else 'call by call'}", chosen)
     thread_blocks([r for r in rows if r["blocks"] > 0])
     for row in rows:
         if row not in usual and row["blocks"] == 0 and not row["in_place"]:

@@ -8,19 +8,21 @@ const char* builtInTuningText() {
   return R"(qccl-tuning 1
 # collective  memory path         ranks ranksPerHost dtype    asked     upToBytes codec algorithm requested
 
-# Two GPUs that reach one another: values whose words carry their flag, then codes; for what stays exact, NCCL.
+# Two GPUs that reach one another: values whose words carry their flag, then codes. What stays exact is NCCL's only where little is left
+# to gain and its kernels take fewer multiprocessors.
 allreduce     cuda   peer         2     any          float32  quantized 262144    none  oneshot   oneshot
 allreduce     cuda   peer         2     any          bfloat16 quantized 524288    none  oneshot   oneshot
 allreduce     cuda   peer         2     any          float16  quantized 524288    none  oneshot   oneshot
-allreduce     cuda   peer         2     any          any      none      1048576   none  oneshot   -
+allreduce     cuda   peer         2     any          any      none      4194304   none  oneshot   -
+allreduce     cuda   peer         2     any          any      none      67108864  none  twoshot   -
 allreduce     cuda   peer         2     any          any      none      max       none  nccl      -
 
 # Two that do not, on one host, whose memory carries the messages.
 allreduce     cuda   host         2     any          float32  quantized 131072    none  oneshot   oneshot
 allreduce     cuda   host         2     any          bfloat16 quantized 262144    none  oneshot   oneshot
 allreduce     cuda   host         2     any          float16  quantized 262144    none  oneshot   oneshot
-allreduce     cuda   host         2     any          any      none      1048576   none  oneshot   -
-allreduce     cuda   host         2     any          any      none      max       none  nccl      -
+allreduce     cuda   host         2     any          any      none      262144    none  oneshot   -
+allreduce     cuda   host         2     any          any      none      max       none  twoshot   -
 allreduce     cuda   host         any   any          any      none      max       none  nccl      -
 
 # Others: NCCL carries the codes, and small messages are its own.
