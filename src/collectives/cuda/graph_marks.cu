@@ -8,49 +8,63 @@ namespace {
 
 __global__ void writeBegin(volatile GraphMarks* marks, std::uint32_t which) {
   marks->call = which;
+  marks->numbers[which % GraphMarks::kCalls] = marks->begun + 1;
   __threadfence_system();
   marks->begun = marks->begun + 1;
 }
 
-__global__ void writeEnd(volatile GraphMarks* marks) { marks->ended = marks->begun; }
+// May come when later calls have begun: it is about its own.
+__global__ void writeEnd(volatile GraphMarks* marks, std::uint32_t which) {
+  const std::uint32_t number = marks->numbers[which % GraphMarks::kCalls];
+  if (static_cast<std::int32_t>(number - marks->ended) > 0) marks->ended = number;
+}
+
+// A capture, and what its stream has come to.
+struct Captured {
+  unsigned long long capture = 0;  // NOLINT(google-runtime-int)
+  cudaGraph_t graph = nullptr;
+  std::vector<cudaGraphNode_t> nodes;
+
+  explicit Captured(device::StreamHandle stream) {
+    cudaStreamCaptureStatus status;
+    const cudaGraphNode_t* first = nullptr;
+    std::size_t count = 0;
+#if CUDART_VERSION >= 12030
+    const cudaGraphEdgeData* edges = nullptr;  // asked for because the rest is refused without, if there are any
+#if CUDART_VERSION >= 13000
+    QCCL_CUDA_CHECK(cudaStreamGetCaptureInfo(stream, &status, &capture, &graph, &first, &edges, &count));
+#else
+    QCCL_CUDA_CHECK(cudaStreamGetCaptureInfo_v3(stream, &status, &capture, &graph, &first, &edges, &count));
+#endif
+#else
+    QCCL_CUDA_CHECK(cudaStreamGetCaptureInfo_v2(stream, &status, &capture, &graph, &first, &count));
+#endif
+    QCCL_CUDA_CHECK(status == cudaStreamCaptureStatusActive ? cudaSuccess : cudaErrorStreamCaptureInvalidated);
+    nodes.assign(first, first + count);
+  }
+};
 
 }  // namespace
 
 void GraphMarker::begin(std::uint32_t which, device::StreamHandle stream) {
+  writeBegin<<<1, 1, 0, stream>>>(marks_, which);
+  QCCL_CUDA_CHECK(cudaGetLastError());
+}
+
+void GraphMarker::end(std::uint32_t which, device::StreamHandle stream) {
+  Captured captured(stream);
+  if (lastEnd_ != nullptr && captured.capture == capture_) captured.nodes.push_back(lastEnd_);
   GraphMarks* marks = marks_;
   void* arguments[] = {&marks, &which};
-  add(reinterpret_cast<const void*>(writeBegin), arguments, stream);
-}
-
-void GraphMarker::end(device::StreamHandle stream) {
-  GraphMarks* marks = marks_;
-  void* arguments[] = {&marks};
-  add(reinterpret_cast<const void*>(writeEnd), arguments, stream);
-}
-
-void GraphMarker::add(const void* kernel, void** arguments, device::StreamHandle stream) {
-#if CUDART_VERSION >= 13000
-  constexpr auto captureOf = cudaStreamGetCaptureInfo;
-#else
-  constexpr auto captureOf = cudaStreamGetCaptureInfo_v3;
-#endif
-  cudaStreamCaptureStatus status;
-  unsigned long long capture = 0;  // NOLINT(google-runtime-int)
-  cudaGraph_t graph = nullptr;
-  const cudaGraphNode_t* captured = nullptr;
-  const cudaGraphEdgeData* edges = nullptr;  // asked for because the rest is refused without, if there are any
-  std::size_t count = 0;
-  QCCL_CUDA_CHECK(captureOf(stream, &status, &capture, &graph, &captured, &edges, &count));
-  QCCL_CUDA_CHECK(status == cudaStreamCaptureStatusActive ? cudaSuccess : cudaErrorStreamCaptureInvalidated);
-  std::vector<cudaGraphNode_t> before(captured, captured + count);
-  if (last_ != nullptr && capture == capture_) before.push_back(last_);
   cudaKernelNodeParams parameters = {};
-  parameters.func = const_cast<void*>(kernel);
+  parameters.func = reinterpret_cast<void*>(writeEnd);
   parameters.gridDim = dim3(1);
   parameters.blockDim = dim3(1);
   parameters.kernelParams = arguments;
-  QCCL_CUDA_CHECK(cudaGraphAddKernelNode(&last_, graph, before.data(), before.size(), &parameters));
-  capture_ = capture;
+  cudaGraphNode_t end = nullptr;
+  QCCL_CUDA_CHECK(cudaGraphAddKernelNode(&end, captured.graph, captured.nodes.data(), captured.nodes.size(), &parameters));
+  capture_ = captured.capture;
+  lastEnd_ = end;
 }
 
 }  // namespace qccl::collectives::cuda

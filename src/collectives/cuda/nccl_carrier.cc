@@ -42,7 +42,7 @@ class NcclCarrier::Run {
     }
     for (const Turn& turn : prepared_.turns) take(turn);
     if (mark) {
-      mark->marker.end(wire_);
+      mark->marker.end(mark->which, wire_);
       order(wire_, lane_.made, stream_);
     }
   }
