@@ -80,6 +80,11 @@ std::uint64_t fingerprint(const Announcement& announcement) {
   return hash;
 }
 
+bool hasDeviceKernels(qcclColl_t coll, qcclDataType_t dtype, qcclRedOp_t op) {
+  const bool reduces = coll == qcclCollAllReduce || coll == qcclCollReduceScatter || coll == qcclCollReduce;
+  return isQuantizable(dtype) && (!reduces || isQuantizable(op));
+}
+
 std::size_t messageElems(const Call& call, int ranks) {
   const bool perRank = call.coll == qcclCollReduceScatter || call.coll == qcclCollAllGather;
   return perRank ? call.count * static_cast<std::size_t>(ranks) : call.count;

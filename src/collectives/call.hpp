@@ -48,6 +48,10 @@ struct Call {
   bool onDevice() const { return device >= 0; }
 };
 
+// Whether qccl has kernels for this on GPU memory: all that moves values of its types, and what reduces them by its operations. The rest is
+// done by NCCL's own collectives.
+bool hasDeviceKernels(qcclColl_t coll, qcclDataType_t dtype, qcclRedOp_t op);
+
 // Elements in the larger one of the caller's buffers.
 std::size_t messageElems(const Call& call, int ranks);
 

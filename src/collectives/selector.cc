@@ -28,8 +28,8 @@ std::string obstacle(qcclColl_t coll, qcclDataType_t dtype, qcclRedOp_t op) {
 // One call's choice: the facts that all its steps need.
 class Selector {
  public:
-  Selector(qcclColl_t coll, std::size_t bytes, qcclDataType_t dtype, const RankLayout& ranks, const Situation& situation, bool requested,
-           bool explains)
+  Selector(qcclColl_t coll, std::size_t bytes, qcclDataType_t dtype, qcclRedOp_t op, const RankLayout& ranks, const Situation& situation,
+           bool requested, bool explains)
       : coll_(coll),
         bytes_(bytes),
         dtype_(dtype),
@@ -37,6 +37,7 @@ class Selector {
         situation_(situation),
         keepsCodec_(requested || !situation.mayReplaceCodec),
         canUseNccl_(situation.canUseNccl && situation.mayReplaceCodec),
+        isOnlyNccls_(situation.devicePath && ranks.size > 1 && !hasDeviceKernels(coll, dtype, op)),
         explains_(explains) {}
 
   struct Candidate {
@@ -47,6 +48,7 @@ class Selector {
 
   // What a call that asks for `quant` may run with, the fastest first; never empty. Throws if the algorithm that was asked for cannot run.
   std::vector<Candidate> candidates(const Quantization& quant) const {
+    if (isOnlyNccls_) return {{qcclAlgoNccl, false, "nccl: qccl's own kernels have sum and avg of float32, bfloat16 and float16"}};
     if (coll_ != qcclCollAllReduce && coll_ != qcclCollReduceScatter) return {{qcclAlgoAuto, false, "the only algorithm"}};
     if (quant.algorithm != qcclAlgoAuto) return {configured(quant)};
     std::vector<Candidate> result = {measured(quant.codec)};
@@ -140,6 +142,7 @@ class Selector {
   const Situation& situation_;
   const bool keepsCodec_;
   const bool canUseNccl_;
+  const bool isOnlyNccls_;  // whatever is asked for
   const bool explains_;
 };
 
@@ -251,7 +254,7 @@ Choice choose(qcclColl_t coll, std::size_t count, qcclDataType_t dtype, qcclRedO
     kind = text("quantized: ", enumName(qcclEnumCodec, asked.codec), " as configured");
   }
 
-  const Selector selector(coll, bytes, dtype, ranks, situation, requested, explains);
+  const Selector selector(coll, bytes, dtype, op, ranks, situation, requested, explains);
   Choice choice;
   double best = 0;  // dB that `asked` can be expected to give
   // Takes the first candidate that is precise enough; false if there is none.

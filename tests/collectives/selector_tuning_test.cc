@@ -57,6 +57,25 @@ TEST_F(TunedSelector, SaysWhereAChoiceComesFrom) {
   EXPECT_EQ(chosen(false, kElems + 1).quant.algorithm, qcclAlgoTwoshot) << "no row of the table reaches so far";
 }
 
+TEST_F(TunedSelector, GivesNcclOnGpuMemoryWhatHasNoKernels) {
+  const auto algorithmOf = [&](qcclColl_t coll, qcclDataType_t dtype, qcclRedOp_t op) {
+    return choose(coll, kElems, dtype, op, situation_, wanted_, false).quant.algorithm;
+  };
+  EXPECT_EQ(algorithmOf(qcclCollAllReduce, qcclInt32, qcclSum), qcclAlgoTwoshot);
+  onDevice(false);  // whether NCCL is there is asked by who makes the call
+  EXPECT_EQ(algorithmOf(qcclCollAllReduce, qcclFloat32, qcclSum), qcclAlgoTwoshot);
+  for (const auto coll : {qcclCollAllReduce, qcclCollReduceScatter, qcclCollAllGather, qcclCollBroadcast, qcclCollReduce}) {
+    EXPECT_EQ(algorithmOf(coll, qcclInt32, qcclSum), qcclAlgoNccl);
+    EXPECT_EQ(algorithmOf(coll, qcclFloat64, qcclSum), qcclAlgoNccl);
+  }
+  EXPECT_EQ(algorithmOf(qcclCollReduce, qcclBfloat16, qcclMax), qcclAlgoNccl);
+  EXPECT_EQ(algorithmOf(qcclCollBroadcast, qcclBfloat16, qcclMax), qcclAlgoAuto) << "reduces nothing";
+  wanted_.quant.algorithm = qcclAlgoRing;
+  EXPECT_EQ(algorithmOf(qcclCollAllReduce, qcclFloat32, qcclMax), qcclAlgoNccl);
+  EXPECT_THAT(choose(qcclCollAllReduce, kElems, qcclInt32, qcclSum, situation_, wanted_, false).reason,
+              HasSubstr("exact: int32 is not quantized, only float32, bfloat16 and float16 are; nccl: qccl's own kernels have"));
+}
+
 TEST_F(TunedSelector, TakesTheExactPathWhereThatIsFasterButNotForARequest) {
   useTable("allreduce host oneHost 4 any float32 int8 max none tree ring\n");
   const Choice exact = chosen();

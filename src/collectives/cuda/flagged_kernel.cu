@@ -3,10 +3,13 @@
 //
 // Words carry their flag (flagged_line.cuh), the number of the round: the least time that a message can take, for twice its bytes. A thread
 // sends and receives a line a round, and sends that of the next round before it waits. Lines lie in kFlaggedBuffers buffers of each rank,
-// which rounds use in turn; nothing is acknowledged. When a thread writes what its round r - 4 overwrites, each peer's thread has read
-// that: either the peer is in this call and the round was in one before, which has ended, or the peer's line of round r - 2 has come, which
-// that thread sent after it had read round r - 4. So in calls of several rounds all threads take part in each, whether they have a line or
-// not.
+// which rounds use in turn; nothing is acknowledged.
+//
+// What a thread overwrites in round r is of round r - 4 or before, and every peer's thread has read it. From the third round of a call on,
+// the peer's line of round r - 2 has come: the peer is in this call, so those before have ended there, and it sent that line after it had
+// read round r - 4. In the first two rounds, the call before has ended here: the peer is in it or beyond, so all calls before that have
+// ended there, and of its own rounds the one overwritten is the last but two at the latest, while the line of the last has come. So in
+// calls of several rounds all threads take part in each, whether they have a line or not, and all ranks have as many threads.
 #include "collectives/cuda/call_frame.cuh"
 #include "collectives/cuda/wire.cuh"
 

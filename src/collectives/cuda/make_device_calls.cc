@@ -142,7 +142,9 @@ void requireDeviceCall(const Call& call, const DeviceCallOptions& options) {
   if (!cuda::isOnlyNccls(call)) return;
   const std::string why = transport::whyNoNccl(options.ncclLibrary);
   if (why.empty()) return;
-  if (call.quant.algorithm == qcclAlgoNccl) fail(qcclInvalidArgument, name, " by algorithm nccl is the real NCCL's, but ", why);
+  if (hasDeviceKernels(call.coll, call.dtype, call.op)) {
+    fail(qcclInvalidArgument, name, " by algorithm nccl is the real NCCL's, but ", why);
+  }
   fail(qcclInvalidArgument, name, " of ", enumName(qcclEnumDataType, call.dtype), " with ", enumName(qcclEnumRedOp, call.op),
        " on GPU memory is the real NCCL's (qccl's own kernels have sum and avg of float32, bfloat16 and float16), but ", why);
 }

@@ -140,7 +140,7 @@ class NcclCalls final : public DeviceCalls {
   void marked(StreamHandle stream, bool captured, Body body) {
     if (captured) watch_.marker().begin(watch_.captured(), stream);
     body();
-    if (captured) watch_.marker().end(stream);
+    if (captured) watch_.marker().end(watch_.captured(), stream);
   }
 
   void launchNccls(const Call& call) {
@@ -178,11 +178,7 @@ class NcclCalls final : public DeviceCalls {
 
 }  // namespace
 
-bool isOnlyNccls(const Call& call) {
-  if (call.quant.algorithm == qcclAlgoNccl || !isQuantizable(call.dtype)) return true;
-  const bool reduces = call.coll == qcclCollAllReduce || call.coll == qcclCollReduceScatter || call.coll == qcclCollReduce;
-  return reduces && !isQuantizable(call.op);
-}
+bool isOnlyNccls(const Call& call) { return call.quant.algorithm == qcclAlgoNccl || !hasDeviceKernels(call.coll, call.dtype, call.op); }
 
 std::unique_ptr<DeviceCalls> makeNcclCalls(transport::Control& control, const std::vector<int>& hosts, int device,
                                            const DeviceCallOptions& options) {
