@@ -45,7 +45,8 @@ for dtype in float32 bfloat16; do
   measure peer int8 $threads --dtype $dtype --min 1K --max 16M --factor 4
   measure peer int8 $threads --dtype $dtype --min 64M --max 256M --factor 4 --check 0
   measure peer int8 $threads --dtype $dtype --min 1K --max 256M --factor 4 --check 0 --graph
-  measure peer none $threads --dtype $dtype --min 1K --max 256M --factor 4 --check 0
+  measure peer none $threads --dtype $dtype --min 1K --max 16M --factor 4
+  measure peer none $threads --dtype $dtype --min 64M --max 256M --factor 4 --check 0
   measure peer none $threads --dtype $dtype --min 1K --max 256M --factor 4 --check 0 --graph
   # What the tuning table chooses between.
   measure peer int8-kept $threads --dtype $dtype --min 64K --max 1M --factor 2 --check 0 --graph

@@ -95,6 +95,7 @@ TEST_F(OverNccl, AGraphThatOneRankDoesNotReplayEnds) {
     cudaGraphExec_t runnable;
     ASSERT_EQ(cudaStreamBeginCapture(own.stream.handle(), cudaStreamCaptureModeThreadLocal), cudaSuccess);
     QCCL_EXPECT_OK(own.allReduce(5000, comm));
+    device::cuda::fillAsync(own.out.data(), 1, own.out.bytes(), own.stream.handle());  // waits for the call
     ASSERT_EQ(cudaStreamEndCapture(own.stream.handle(), &graph), cudaSuccess);
     ASSERT_EQ(cudaGraphInstantiate(&runnable, graph, 0), cudaSuccess);
     for (int i = 0; i < (rank == 0 ? 4 : 3); ++i) ASSERT_EQ(cudaGraphLaunch(runnable, own.stream.handle()), cudaSuccess);
