@@ -11,7 +11,7 @@ namespace {
 
 constexpr const char* kUsage =
     "give exact, bf16, agoq, mixed, int4, int5, int6, int8, fp4, fp8, or bits by kind (xhat1, q, k, v, o, xhat2, gate, "
-    "up, attention, rest) such as attention=8,rest=4";
+    "up, attention, rest; lse=32) such as attention=8,rest=4";
 
 // What a tensor's values become.
 struct Width {
@@ -134,6 +134,11 @@ ActivationPlan parseActivationPlan(const std::string& text, int blockElems, cons
   }
   const int scaleValue = qcclEnumValue(qcclEnumScale, scale.c_str());
   if (scaleValue < 0 || scaleValue >= qcclNumScales) failTrain("--act-scale ", scale, " is not one of float32, bfloat16, e8m0");
+  if (text == "auto") {
+    failTrain(
+        "plan auto is measured on a model and its data: `qccl-train activations --checkpoint RUN --data FOLDER --act-budget BYTES` "
+        "shows the one for a checkpoint, `train --activations auto --act-budget BYTES` trains with it");
+  }
   ActivationPlan plan;
   plan.name = text;
   bool keepsStatistics = false;

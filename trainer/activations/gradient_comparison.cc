@@ -78,13 +78,13 @@ std::vector<PlanComparison> comparePlans(GradientProbe& probe, const std::vector
 
 std::string comparisonTable(const std::vector<PlanComparison>& comparisons) {
   std::string text;
-  char cell[128];
+  std::size_t width = 20;
+  for (const PlanComparison& each : comparisons) width = std::max(width, each.plan.name.size() + 2);
   const auto row = [&](const std::string& name, const auto& value) {
-    std::snprintf(cell, sizeof(cell), "%-34s", name.c_str());
-    text += cell;
+    text += name + std::string(34 - std::min<std::size_t>(name.size(), 34), ' ');
     for (const PlanComparison& each : comparisons) {
-      std::snprintf(cell, sizeof(cell), "%20s", value(each).c_str());
-      text += cell;
+      const std::string cell = value(each);
+      text += std::string(width - std::min(cell.size(), width), ' ') + cell;
     }
     text += '\n';
   };

@@ -5,6 +5,7 @@
 #include "activations/format_errors.hpp"
 #include "activations/gradient_comparison.hpp"
 #include "activations/paper_bounds.hpp"
+#include "activations/planned_tensors.hpp"
 #include "activations/sensitivity.hpp"
 #include "app/checkpoint_model.hpp"
 #include "app/checkpoints.hpp"
@@ -80,8 +81,11 @@ int runActivations(const ActivationsOptions& options) {
   GradientProbe probe(weights, config, *ops, batch);
   if (options.budgetBytes > 0) {
     const ActivationPlan like = parseActivationPlan("exact", options.block, options.scale);
-    const SolvedPlan solved = solvePlan(measureSensitivities(probe, probe.rows(), like), config, options.budgetBytes, like);
+    const std::vector<Sensitivity> measured = measureSensitivities(probe, probe.rows(), like);
+    const SolvedPlan solved = solvePlan(measured, config, options.budgetBytes, like);
     std::printf("plan auto, of at most %llu bytes\n%s\n", static_cast<unsigned long long>(options.budgetBytes), planTable(solved).c_str());
+    std::printf("by layer, codes and scales; error: of the gradient by such tensors alone, predicted\n%s\n",
+                tensorTable(plannedTensors(config, probe.rows(), solved, measured), true).c_str());
     plans.push_back(solved.plan);
     if (!options.svg.empty()) {
       writeFileAtomically(options.svg, drawPlan(solved.plan, config, probe.rows()));

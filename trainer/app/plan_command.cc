@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "activations/planned_tensors.hpp"
 #include "activations/pooled_activations.hpp"
 #include "activations/stage_plan.hpp"
 #include "app/commands.hpp"
@@ -17,6 +18,7 @@ struct PlanOptions {
   TrainOptions train;
   PipelineShape pipeline;
   std::string svg;
+  std::string json;
 };
 
 int runPlan(PlanOptions options) {
@@ -34,7 +36,14 @@ int runPlan(PlanOptions options) {
   if (options.pipeline.stages > 1 || options.pipeline.chunks > 1) {
     options.pipeline.rows = rows;
     stages = planStages(config, options.pipeline, plan);
-    std::printf("\n%s", stageTable(stages).c_str());
+  }
+  const std::vector<PlannedTensor> tensors = plannedTensors(config, rows, plan, options.pipeline, stages);
+  std::printf("\nby layer, codes and scales; error: what normally distributed values lose, relative\n%s",
+              tensorTable(tensors, false).c_str());
+  if (!stages.empty()) std::printf("\n%s", stageTable(stages).c_str());
+  if (!options.json.empty()) {
+    writeFileAtomically(options.json, tensorLines(tensors));
+    std::printf("wrote %s\n", options.json.c_str());
   }
   if (!options.svg.empty()) {
     writeFileAtomically(options.svg, drawPlan(plan, config, rows, stages));
@@ -63,6 +72,7 @@ Command addPlanCommand(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--micro-batches", options->pipeline.microBatches, "Of a step")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--svg", options->svg, "Draw the plan, and the peaks of the stages, into this file");
+  app.add_option("--json", options->json, "Write a line of JSON for each tensor into this file");
   return [options](char* const*) { return runPlan(*options); };
 }
 

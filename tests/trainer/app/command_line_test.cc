@@ -126,8 +126,9 @@ TEST_F(CommandLine, AnExistingRunIsNotTouchedUnlessAsked) {
 
 TEST_F(CommandLine, PlansForActivationsAreComparedAndPrinted) {
   ASSERT_EQ(run(train("compared", {"--steps", "2"})).code, 0);
-  const Ended compared = run({"activations", "--checkpoint", shared_->path("compared"), "--data", shared_->data(), "--batch", "2", "--plan",
-                              "bf16", "--plan", "int4", "--act-budget", "100000000", "--svg", shared_->path("auto.svg")});
+  const Ended compared =
+      run({"activations", "--checkpoint", shared_->path("compared"), "--data", shared_->data(), "--batch", "2", "--plan", "bf16", "--plan",
+           "attention=8,rest=32,lse=32", "--act-budget", "100000000", "--svg", shared_->path("auto.svg")});
   EXPECT_EQ(compared.code, 0) << compared.output;
   EXPECT_THAT(compared.output, AllOf(HasSubstr("same bits"), HasSubstr("self_attn.q_proj.weight"), HasSubstr("predicted relative error")));
   EXPECT_THAT(compared.output, Not(HasSubstr("DIFFERS")));
@@ -164,10 +165,15 @@ TEST_F(CommandLine, PlansForActivationsAreComparedAndPrinted) {
                              "--micro-batches",
                              "8",
                              "--svg",
-                             shared_->path("plan.svg")});
+                             shared_->path("plan.svg"),
+                             "--json",
+                             shared_->path("plan.jsonl")});
   EXPECT_EQ(planned.code, 0) << planned.output;
   EXPECT_THAT(planned.output, AllOf(HasSubstr("7,711,227,904 bytes (7.18 GiB)"), HasSubstr("in bf16: 23.017 GiB"), HasSubstr("in flight")));
+  EXPECT_THAT(planned.output, HasSubstr("0-3,16-19       xhat1   int4/128/bfloat16"));
   EXPECT_THAT(test::readFile(shared_->path("plan.svg")), AllOf(StartsWith("<svg"), HasSubstr("stage 3")));
+  EXPECT_THAT(test::readFile(shared_->path("plan.jsonl")), HasSubstr("{\"stage\":3,\"layer\":31,\"saved\":\"up\","));
+  expectSentence({"plan", "--activations", "auto"}, "plan auto is measured on a model and its data");
   expectSentence({"plan", "--svg", shared_->path("nowhere/plan.svg")}, "nowhere/plan.svg");
   expectSentence({"plan", "--layers", "6", "--stages", "4"}, "6 layers cannot be shared out evenly to 4 stages");
 }
