@@ -47,6 +47,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--steps", type=int, default=5, help="timed ones, after one that is not")
     parser.add_argument("--json", metavar="FILE", help="the same, for programs")
+    parser.add_argument("--trace", metavar="PREFIX", help="record the pools' calls for pool-bench, a file for each plan")
     return parser.parse_args()
 
 
@@ -139,6 +140,7 @@ def main() -> None:
     args = arguments()
     if args.device.startswith("cuda") and not torch.cuda.is_available():
         raise SystemExit("torch_activations: PyTorch sees no GPU here; try --device cpu with a small shape")
+    qccl.trace_pools(args.trace)
     run = Run(args)
     where = torch.cuda.get_device_name(run.device) if run.on_gpu else "host memory"
     print(

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from ._library import QcclError, library, version_of
 
-__all__ = ["QcclError", "activations", "pool_stats", "release_pools", "version"]
+_NEED_TORCH = ("activations", "pool_stats", "release_pools", "trace_pools")
+
+__all__ = ["QcclError", "activations", "pool_stats", "release_pools", "trace_pools", "version"]
 
 
 def version() -> str:
@@ -22,7 +24,7 @@ def version() -> str:
 
 def __getattr__(name: str) -> object:
     """What needs PyTorch is imported when it is first asked for, so that the package is of use without."""
-    if name not in ("activations", "pool_stats", "release_pools"):
+    if name not in _NEED_TORCH:
         raise AttributeError(f"module 'qccl' has no attribute {name!r}")
     try:
         import torch  # noqa: F401
@@ -32,6 +34,9 @@ def __getattr__(name: str) -> object:
         ) from error
     from . import _activations, _pool
 
-    found = {"activations": _activations.activations, "pool_stats": _pool.pool_stats, "release_pools": _pool.release_pools}
-    globals().update(found)
-    return found[name]
+    globals().update({each: getattr(_activations if each == "activations" else _pool, each) for each in _NEED_TORCH})
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
+import os
 import threading
 import weakref
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ class Pool:
             memory=lib.MEMORY_CUDA if on_gpu else lib.MEMORY_HOST,
             device=device.index if on_gpu else 0,
             limit_bytes=2**64 - 1,
+            trace_path=_next_trace(device),
         )
         handle = ctypes.c_void_p()
         lib.call("qcclPoolCreate", ctypes.byref(handle), ctypes.byref(config))
@@ -122,6 +124,23 @@ class Pool:
     def _arguments(self, number: int, row: torch.Tensor, elems: int, format: Format, stream: torch.cuda.Stream | None) -> tuple:
         handle = None if stream is None else stream.cuda_stream or None
         return self._handle, number, coded(elems, format).description, row.data_ptr(), DTYPES[row.dtype], handle
+
+
+_trace_prefix: str | None = None
+_trace_numbers = itertools.count()
+
+
+def _next_trace(device: torch.device) -> bytes | None:
+    if _trace_prefix is None:
+        return None
+    return os.fsencode(f"{_trace_prefix}{next(_trace_numbers)}-{str(device).replace(':', '')}.trace")
+
+
+def trace_pools(prefix: str | os.PathLike[str] | None) -> None:
+    """Pools that are made from now on write every call to a file of their own, "<prefix><number>-<device>.trace", which pool-bench --trace
+    replays. It is whole when the pool is gone (release_pools()). None: no longer."""
+    global _trace_prefix
+    _trace_prefix = None if prefix is None else os.fspath(prefix)
 
 
 _pools: dict[torch.device, Pool] = {}
