@@ -11,9 +11,9 @@
  *    stream; in host memory it must be NULL). What a pool hands out may be written at once by work on that stream: where other streams used
  *    the memory before, the pool has made this one wait for them, by an event. Streams must live until the pool is destroyed. No call waits
  *    on the host, but for the making and the destroying of pools, and growth of a pool without plan.
- *  - Misuse (the wrong order, restoring or freeing twice, reading after restoring, more than was planned) is qcclInvalidUsage; a stream
- * that cannot be the memory's and a plan that does not fit are qcclInvalidArgument. The sentence names pool, tensor and micro-batch, and
- *    nothing has changed.
+ *  - Misuse (the wrong order, restoring or freeing twice, reading after restoring, more than was planned) is qcclInvalidUsage; a
+ *    stream that cannot be the memory's and a plan that does not fit are qcclInvalidArgument. The sentence names pool, tensor and
+ *    micro-batch, and nothing has changed.
  */
 #ifndef QCCL_MEMORY_H_
 #define QCCL_MEMORY_H_

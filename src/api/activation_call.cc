@@ -1,6 +1,5 @@
 #include "api/activation_call.hpp"
 
-#include "api/collective_guard.hpp"
 #include "api/pool_guard.hpp"
 #include "api/saved_tensor.hpp"
 #include "core/types.hpp"
@@ -16,7 +15,7 @@ std::string placeName(device::PointerKind kind, int device) {
 
 }  // namespace
 
-void requireBuffers(const char* function, const PoolInstance& instance, std::initializer_list<NamedPointer> buffers, qcclStream_t stream) {
+void requireBuffers(const char* function, const PoolInstance& instance, std::initializer_list<NamedPointer> buffers) {
   for (const NamedPointer& buffer : buffers) requireNonNull(buffer.pointer, function, buffer.name);
   const device::PointerKind kind = instance.onDevice ? device::PointerKind::device : device::PointerKind::host;
   for (const NamedPointer& buffer : buffers) {
@@ -25,7 +24,6 @@ void requireBuffers(const char* function, const PoolInstance& instance, std::ini
     fail(qcclInvalidArgument, function, ": ", buffer.name, " is in ", placeName(place.kind, place.device), ", pool ", instance.pool->name(),
          " in ", placeName(kind, instance.device), "; pass buffers of the pool's memory");
   }
-  if (!instance.onDevice) requireNoStream(stream);
 }
 
 quant::DeviceQueue queueOf(const PoolInstance& instance, qcclStream_t stream) { return {instance.device, streamOf(stream)}; }

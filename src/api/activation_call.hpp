@@ -15,8 +15,9 @@ struct NamedPointer {
   const void* pointer;
 };
 
-// Throws Error(qcclInvalidArgument) unless there are all buffers, where the pool is, and if there is a stream for host memory.
-void requireBuffers(const char* function, const PoolInstance& instance, std::initializer_list<NamedPointer> buffers, qcclStream_t stream);
+// Throws Error(qcclInvalidArgument) unless there are all buffers, where the pool is. The stream is not looked at: the
+// pool itself refuses one, and names the tensor.
+void requireBuffers(const char* function, const PoolInstance& instance, std::initializer_list<NamedPointer> buffers);
 
 // What a call on a pool in GPU memory is given to.
 quant::DeviceQueue queueOf(const PoolInstance& instance, qcclStream_t stream);

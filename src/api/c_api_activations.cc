@@ -15,7 +15,7 @@ enum class AfterReading { kept, freed };
 void readBack(const char* function, PoolInstance& instance, std::uint64_t microBatch, const qcclSavedTensor_t* tensor, void* values,
               qcclDataType_t dtype, qcclStream_t stream, AfterReading after) {
   const Saved saved = readStorable(function, tensor, dtype);
-  requireBuffers(function, instance, {{"values", values}}, stream);
+  requireBuffers(function, instance, {{"values", values}});
   const auto placeOf = after == AfterReading::freed ? restoreOne : peekOne;
   const memory::Place place = placeOf(function, instance, microBatch, saved, stream);
   if (instance.onDevice) {
@@ -38,7 +38,7 @@ qcclResult_t qcclActivationSave(qcclPool_t pool, uint64_t microBatch, const qccl
   return withPool(pool, [&](PoolInstance& instance) {
     constexpr const char* kFunction = "qcclActivationSave";
     const Saved saved = readStorable(kFunction, tensor, dtype);
-    requireBuffers(kFunction, instance, {{"values", values}}, stream);
+    requireBuffers(kFunction, instance, {{"values", values}});
     const Place place = saveOne(instance, microBatch, saved, stream);
     if (instance.onDevice) return storeTensorOnDevice(queueOf(instance, stream), values, saved.elems(), dtype, saved.format(), place);
     qccl::memory::storeTensor(values, saved.elems(), dtype, saved.format(), place);

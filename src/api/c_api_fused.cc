@@ -74,7 +74,7 @@ qcclResult_t qcclRmsNormForward(qcclPool_t pool, uint64_t microBatch, const qccl
   return withPool(pool, [&](PoolInstance& instance) {
     constexpr const char* kFunction = "qcclRmsNormForward";
     const Norm norm = readNorm(kFunction, xhat, rstd, dtype);
-    requireBuffers(kFunction, instance, {{"x", x}, {"weight", weight}, {"output", output}}, stream);
+    requireBuffers(kFunction, instance, {{"x", x}, {"weight", weight}, {"output", output}});
     const Place xhatPlace = saveOne(instance, microBatch, norm.xhat, stream);
     const Place rstdPlace = saveOne(instance, microBatch, norm.rstd, stream);
     const qccl::memory::RmsNormForward call = {
@@ -98,9 +98,8 @@ qcclResult_t qcclRmsNormBackward(qcclPool_t pool, uint64_t microBatch, const qcc
   return withPool(pool, [&](PoolInstance& instance) {
     constexpr const char* kFunction = "qcclRmsNormBackward";
     const Norm norm = readNorm(kFunction, xhat, rstd, dtype);
-    requireBuffers(kFunction, instance, {{"dOutput", dOutput}, {"weight", weight}, {"dX", dX}, {"dWeight", dWeight}, {"scratch", scratch}},
-                   stream);
-    if (output != nullptr) requireBuffers(kFunction, instance, {{"output", output}}, stream);
+    requireBuffers(kFunction, instance, {{"dOutput", dOutput}, {"weight", weight}, {"dX", dX}, {"dWeight", dWeight}, {"scratch", scratch}});
+    if (output != nullptr) requireBuffers(kFunction, instance, {{"output", output}});
     if (reinterpret_cast<std::uintptr_t>(scratch) % qccl::quant::kSectionAlign != 0) {
       qccl::fail(qcclInvalidArgument, kFunction, ": scratch is not aligned to ", qccl::quant::kSectionAlign, " bytes");
     }
@@ -121,7 +120,7 @@ qcclResult_t qcclSwigluForward(qcclPool_t pool, uint64_t microBatch, const qcclS
   return withPool(pool, [&](PoolInstance& instance) {
     constexpr const char* kFunction = "qcclSwigluForward";
     const Swiglu tensors = readSwiglu(kFunction, gateTensor, upTensor, dtype);
-    requireBuffers(kFunction, instance, {{"gate", gate}, {"up", up}, {"product", product}}, stream);
+    requireBuffers(kFunction, instance, {{"gate", gate}, {"up", up}, {"product", product}});
     const Place gatePlace = saveOne(instance, microBatch, tensors.gate, stream);
     const Place upPlace = saveOne(instance, microBatch, tensors.up, stream);
     const qccl::memory::SwigluForward call = {
@@ -137,8 +136,8 @@ qcclResult_t qcclSwigluBackward(qcclPool_t pool, uint64_t microBatch, const qccl
   return withPool(pool, [&](PoolInstance& instance) {
     constexpr const char* kFunction = "qcclSwigluBackward";
     const Swiglu tensors = readSwiglu(kFunction, gateTensor, upTensor, dtype);
-    requireBuffers(kFunction, instance, {{"dProduct", dProduct}, {"dGate", dGate}, {"dUp", dUp}}, stream);
-    if (product != nullptr) requireBuffers(kFunction, instance, {{"product", product}}, stream);
+    requireBuffers(kFunction, instance, {{"dProduct", dProduct}, {"dGate", dGate}, {"dUp", dUp}});
+    if (product != nullptr) requireBuffers(kFunction, instance, {{"product", product}});
     const TwoPlaces places = restoreTwo(kFunction, instance, microBatch, tensors.gate, tensors.up, stream);
     const qccl::memory::SwigluBackward call = {
         gateTensor->elems, dtype, tensors.gate.format(), tensors.up.format(), places.first, places.last, dProduct, dGate, dUp, product};

@@ -54,7 +54,7 @@ void BestFitPool::giveBackPlace(const Place& place) {
 }
 
 Place BestFitPool::save(const TensorId& id, const TensorBytes& bytes, StreamHandle stream) {
-  space_.checkStream(owner_, stream);
+  requireStream(space_, stream, [&] { return the(id); });
   MicroBatch& saved = microBatches_[id.microBatch];
   if (saved.find(id.name) != saved.end()) fail(qcclInvalidUsage, the(id), " is saved already; each tensor is saved once");
   Place place{nullptr, nullptr, bytes};
@@ -71,7 +71,7 @@ Place BestFitPool::save(const TensorId& id, const TensorBytes& bytes, StreamHand
 }
 
 BestFitPool::MicroBatch::iterator BestFitPool::readable(const TensorId& id, StreamHandle stream, const char* what) {
-  space_.checkStream(owner_, stream);
+  requireStream(space_, stream, [&] { return the(id); });
   const auto batch = microBatches_.find(id.microBatch);
   if (batch == microBatches_.end()) {
     fail(qcclInvalidUsage, the(id), " cannot be ", what, ": nothing of this micro-batch is saved, or no longer");
@@ -112,12 +112,11 @@ void BestFitPool::discard(std::uint64_t microBatch) {
 }
 
 void* BestFitPool::allocate(std::string_view name, std::size_t bytes, StreamHandle stream) {
-  space_.checkStream(owner_, stream);
+  requireStream(space_, stream, [&] { return strCat(owner_, ": ", name); });
   return take(name, bytes, stream, false);
 }
 
 Named BestFitPool::free(void* memory, StreamHandle stream) {
-  space_.checkStream(owner_, stream);
   FreeBlocks::Entry* block = blocks_.at(memory);
   if (block == nullptr || !block->second.taken) {
     const auto last = std::find_if(freedLast_.begin(), freedLast_.end(), [&](const auto& freed) { return freed.first == memory; });
@@ -128,6 +127,7 @@ Named BestFitPool::free(void* memory, StreamHandle stream) {
   }
   Named user = block->second.user;
   if (block->second.saved) fail(qcclInvalidUsage, owner_, ": ", user.name, " is a saved tensor: restore it or discard its micro-batch");
+  requireStream(space_, stream, [&] { return strCat(owner_, ": ", user.name); });
   StreamSet streams;
   streams.add(stream);
   giveBack(memory, streams);

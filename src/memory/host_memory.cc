@@ -1,4 +1,3 @@
-#include "core/error.hpp"
 #include "memory/memory_space.hpp"
 
 namespace qccl::memory {
@@ -13,8 +12,8 @@ class HostMemory final : public MemorySpace {
   // What the system calls free is neither promised nor all that an allocation can get.
   std::optional<std::size_t> freeBytes() const override { return std::nullopt; }
 
-  void checkStream(const std::string& what, StreamHandle stream) override {
-    if (stream != nullptr) fail(qcclInvalidArgument, what, ": the stream must be NULL, the pool is in host memory and has none");
+  std::string refusalOf(StreamHandle stream) override {
+    return stream == nullptr ? "" : "the stream must be NULL, the pool is in host memory and has none";
   }
 
   void order(StreamHandle, StreamHandle) override {}

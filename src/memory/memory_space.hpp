@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "core/error.hpp"
 #include "device/stream_handle.hpp"
 
 namespace qccl::memory {
@@ -26,12 +27,20 @@ class MemorySpace : public std::pmr::memory_resource {
   // What an allocation could get now; nothing where that cannot be known.
   virtual std::optional<std::size_t> freeBytes() const = 0;
 
-  // Throws Error(qcclInvalidArgument) beginning with `what` if no work on this memory can be given to `stream`.
-  virtual void checkStream(const std::string& what, StreamHandle stream) = 0;
+  // Why no work on this memory can be given to `stream`, as the end of a sentence; empty if it can.
+  virtual std::string refusalOf(StreamHandle stream) = 0;
 
   // Work given to `later` from now on begins after all work given to `earlier` so far. Returns at once.
   virtual void order(StreamHandle earlier, StreamHandle later) = 0;
 };
+
+// Throws Error(qcclInvalidArgument) if no work on memory of `space` can be given to `stream`. subject() begins the sentence; it is called
+// only then, since calls on pools are too short for making text.
+template <typename Subject>
+void requireStream(MemorySpace& space, StreamHandle stream, Subject subject) {
+  const std::string refusal = space.refusalOf(stream);
+  if (!refusal.empty()) fail(qcclInvalidArgument, subject(), ": ", refusal);
+}
 
 // Memory of `upstream`, which must outlive the space. There are no streams: work on it is done when it is done.
 std::unique_ptr<MemorySpace> hostMemory(std::pmr::memory_resource* upstream = std::pmr::new_delete_resource());

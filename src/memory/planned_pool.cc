@@ -85,7 +85,7 @@ void PlannedPool::failSave(const TensorId& id, std::size_t next) const {
 }
 
 Place PlannedPool::save(const TensorId& id, const TensorBytes& bytes, StreamHandle stream) {
-  space_.checkStream(owner_, stream);
+  requireStream(space_, stream, [&] { return the(id); });
   const auto& entries = plan_.ledger().entries();
   Slot* slot = inFlight(slots_, id.microBatch);
   const std::size_t next = slot == nullptr ? 0 : slot->depth;
@@ -121,7 +121,7 @@ std::size_t PlannedPool::savedIndex(const TensorId& id, const Slot* slot, const 
 }
 
 Place PlannedPool::restore(const TensorId& id, StreamHandle stream) {
-  space_.checkStream(owner_, stream);
+  requireStream(space_, stream, [&] { return the(id); });
   Slot* slot = inFlight(slots_, id.microBatch);
   const auto& entries = plan_.ledger().entries();
   if (slot == nullptr || entries[slot->depth - 1].tensor.name != id.name) {
@@ -142,7 +142,7 @@ Place PlannedPool::restore(const TensorId& id, StreamHandle stream) {
 }
 
 Place PlannedPool::peek(const TensorId& id, StreamHandle stream) {
-  space_.checkStream(owner_, stream);
+  requireStream(space_, stream, [&] { return the(id); });
   Slot* slot = inFlight(slots_, id.microBatch);
   const std::size_t index = savedIndex(id, slot, "read");
   // While saving goes on, a stream that is a writer, too, may still lack the order after other writers: nothing is remembered here.
@@ -158,15 +158,9 @@ void PlannedPool::discard(std::uint64_t microBatch) {
   end(*slot);
 }
 
-void* PlannedPool::allocate(std::string_view name, std::size_t bytes, StreamHandle stream) {
-  space_.checkStream(owner_, stream);
-  return scratch_.take(name, bytes, stream);
-}
+void* PlannedPool::allocate(std::string_view name, std::size_t bytes, StreamHandle stream) { return scratch_.take(name, bytes, stream); }
 
-Named PlannedPool::free(void* memory, StreamHandle stream) {
-  space_.checkStream(owner_, stream);
-  return scratch_.giveBack(memory, stream);
-}
+Named PlannedPool::free(void* memory, StreamHandle stream) { return scratch_.giveBack(memory, stream); }
 
 std::vector<Named> PlannedPool::saved(std::uint64_t microBatch) const {
   std::vector<Named> names;

@@ -12,7 +12,7 @@
 // Streams must live until the pool is gone, or until their work has ended and another stream has taken over the memory.
 //
 // Errors. Misuse throws Error(qcclInvalidUsage) with the name of the pool, the tensor and the micro-batch, and changes nothing. A stream
-// that cannot be the memory's is Error(qcclInvalidArgument).
+// that cannot be the memory's is Error(qcclInvalidArgument) with the same names.
 //
 // Not for several threads at once.
 #pragma once

@@ -17,6 +17,7 @@ void* Scratch::take(std::string_view name, std::size_t bytes, StreamHandle strea
     fail(qcclInvalidUsage, owner_, ": scratch for ", name, " needs ", bytes, " bytes, the plan has two halves of ", halfBytes_,
          "; plan with the bytes of the largest tensor as it is computed with");
   }
+  requireStream(space_, stream, [&] { return strCat(owner_, ": scratch for ", name); });
   if (halves_[next_].taken) next_ = 1 - next_;
   Half& half = halves_[next_];
   if (half.taken) {
@@ -40,6 +41,7 @@ Named Scratch::giveBack(void* memory, StreamHandle stream) {
   if (!half->taken) {
     fail(qcclInvalidUsage, owner_, ": scratch ", half->user.name.empty() ? "that nobody took" : half->user.name, " was freed already");
   }
+  requireStream(space_, stream, [&] { return strCat(owner_, ": scratch ", half->user.name); });
   half->streams.add(stream);
   half->taken = false;
   return half->user;

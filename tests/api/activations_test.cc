@@ -152,6 +152,9 @@ TEST_F(Activations, MistakesAreNamedAndLoseNothing) {
   make({first, second});
   const std::vector<float> x = normalValues(1000, 1), y = normalValues(500, 2);
   EXPECT_EQ(save(second, y), qcclInvalidUsage);
+  int notAStream = 0;
+  EXPECT_EQ(qcclActivationSave(pool_, 0, &first, x.data(), qcclFloat32, &notAStream), qcclInvalidArgument);
+  EXPECT_THAT(lastError(), HasSubstr("pool acts: l.x of micro-batch 0: the stream must be NULL"));
   ASSERT_EQ(save(first, x), qcclSuccess) << lastError();
   ASSERT_EQ(save(second, y), qcclSuccess) << lastError();
   std::vector<float> result(1000);
@@ -169,6 +172,8 @@ TEST_F(Activations, MistakesAreNamedAndLoseNothing) {
   EXPECT_EQ(qcclActivationRestore(pool_, 0, &second, result.data(), qcclFloat64, nullptr), qcclInvalidArgument);
   EXPECT_THAT(lastError(), HasSubstr("values of float64 cannot be kept as int8/256/float32"));
   EXPECT_EQ(qcclActivationRestore(pool_, 0, &second, nullptr, qcclFloat32, nullptr), qcclInvalidArgument);
+  EXPECT_EQ(qcclActivationRestore(pool_, 0, &second, result.data(), qcclFloat32, &notAStream), qcclInvalidArgument);
+  EXPECT_THAT(lastError(), HasSubstr("pool acts: l.y of micro-batch 0: the stream must be NULL"));
 
   std::vector<float> back(500);
   ASSERT_EQ(restore(second, &back), qcclSuccess) << lastError();

@@ -222,7 +222,7 @@ TEST_F(FusedRefusals, NameWhatIsWrongAndChangeNothing) {
   expectRefused(forward(xhat_, rstd_, values_.data(), qcclFloat64, nullptr), "float64 is not one of float32, bfloat16 and float16");
   expectRefused(forward(xhat_, rstd_, nullptr, qcclFloat32, nullptr), "x is NULL");
   int notAStream = 0;
-  expectRefused(forward(xhat_, rstd_, values_.data(), qcclFloat32, &notAStream), "stream must be NULL");
+  expectRefused(forward(xhat_, rstd_, values_.data(), qcclFloat32, &notAStream), "l.xhat of micro-batch 1: the stream must be NULL");
   qcclSavedTensor_t long1{"l.xhat", 1 << 20, {qcclCodecInt4, qcclScaleBfloat16, 32}, 0}, one{"l.rstd", 1, kExact, qcclFloat32};
   expectRefused(forward(long1, one, values_.data(), qcclFloat32, nullptr), "1 rows and 1048576 columns");
   std::size_t bytes = 0;

@@ -89,6 +89,23 @@ TEST_F(BestFit, ASavedTensorIsRestoredNotFreed) {
   EXPECT_THAT(sentenceOf([&] { free(place.codes); }), AllOf(HasSubstr("a is a saved tensor"), HasSubstr("restore")));
 }
 
+TEST(BestFitPool, HostMemoryHasNoStreams) {
+  const auto space = hostMemory();
+  BestFitPool pool("general", *space, kSegment);
+  EXPECT_THAT(sentenceOf([&] {
+                pool.save({3, "a"}, {1, 1}, fakeStream(1));
+              }),
+              HasSubstr("pool general: a of micro-batch 3: the stream must be NULL"));
+  EXPECT_THAT(sentenceOf([&] { pool.allocate("s", 1, fakeStream(1)); }), HasSubstr("pool general: s: the stream must be NULL"));
+  pool.save({3, "a"}, {1, 1}, nullptr);
+  EXPECT_THAT(sentenceOf([&] { pool.peek({3, "a"}, fakeStream(1)); }), HasSubstr("a of micro-batch 3: the stream must be NULL"));
+  EXPECT_THAT(sentenceOf([&] { pool.restore({3, "a"}, fakeStream(1)); }), HasSubstr("a of micro-batch 3: the stream must be NULL"));
+  void* scratch = pool.allocate("s", 1, nullptr);
+  EXPECT_THAT(sentenceOf([&] { pool.free(scratch, fakeStream(1)); }), HasSubstr("pool general: s: the stream must be NULL"));
+  pool.free(scratch, nullptr);  // nothing of that has changed the pool
+  EXPECT_EQ(pool.usage().usedBytes, 2u);
+}
+
 TEST(BestFitPool, SaysWhatItHadNoMemoryFor) {
   const auto empty = hostMemory(std::pmr::null_memory_resource());
   BestFitPool pool("general", *empty, kSegment);

@@ -162,8 +162,15 @@ TEST(PlannedPool, HostMemoryHasNoStreams) {
   EXPECT_THAT(sentenceOf([&] {
                 pool.save({0, "a"}, {1, 1}, fakeStream(1));
               }),
-              AllOf(HasSubstr("pool acts"), HasSubstr("stream must be NULL")));
-  EXPECT_THAT(sentenceOf([&] { pool.allocate("s", 1, fakeStream(1)); }), HasSubstr("stream must be NULL"));
+              HasSubstr("pool acts: a of micro-batch 0: the stream must be NULL"));
+  EXPECT_THAT(sentenceOf([&] { pool.allocate("s", 1, fakeStream(1)); }), HasSubstr("pool acts: scratch for s: the stream must be NULL"));
+  pool.save({0, "a"}, {1, 1}, nullptr);
+  EXPECT_THAT(sentenceOf([&] { pool.peek({0, "a"}, fakeStream(1)); }), HasSubstr("pool acts: a of micro-batch 0: the stream must be NULL"));
+  EXPECT_THAT(sentenceOf([&] { pool.restore({0, "a"}, fakeStream(1)); }), HasSubstr("a of micro-batch 0: the stream must be NULL"));
+  void* scratch = pool.allocate("s", 1, nullptr);
+  EXPECT_THAT(sentenceOf([&] { pool.free(scratch, fakeStream(1)); }), HasSubstr("pool acts: scratch s: the stream must be NULL"));
+  pool.free(scratch, nullptr);  // nothing of that has changed the pool
+  EXPECT_EQ(pool.usage().usedBytes, 2u);
 }
 
 TEST(PlannedPool, StandsOnAnyMemoryResource) {

@@ -20,7 +20,7 @@ class RaceSpace final : public MemorySpace {
 
   std::string name() const override { return "imagined memory"; }
   std::optional<std::size_t> freeBytes() const override { return freeBytes_; }
-  void checkStream(const std::string&, StreamHandle) override {}
+  std::string refusalOf(StreamHandle) override { return {}; }
   void order(StreamHandle earlier, StreamHandle later) override;
 
   // Work on the memory is given to the stream. Fails the test if it could run before earlier work that it must not run before.

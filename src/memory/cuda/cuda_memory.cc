@@ -29,14 +29,13 @@ class CudaMemory final : public MemorySpace {
   }
 
   // The runtime is asked once for each stream: a pool sees few of them, and often.
-  void checkStream(const std::string& what, StreamHandle stream) override {
-    if (stream == nullptr || std::find(checked_.begin(), checked_.end(), stream) != checked_.end()) return;
+  std::string refusalOf(StreamHandle stream) override {
+    if (stream == nullptr || std::find(checked_.begin(), checked_.end(), stream) != checked_.end()) return {};
     int device = -1;
     QCCL_CUDA_CHECK(cudaStreamGetDevice(stream, &device));
-    if (device != device_) {
-      fail(qcclInvalidArgument, what, ": the stream is one of GPU ", device, ", the pool is in ", name(), "; pass a stream of that GPU");
-    }
+    if (device != device_) return strCat("the stream is one of GPU ", device, ", the pool is in ", name(), "; pass a stream of that GPU");
     checked_.push_back(stream);
+    return {};
   }
 
   void order(StreamHandle earlier, StreamHandle later) override {

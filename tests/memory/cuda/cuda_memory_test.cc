@@ -35,8 +35,8 @@ TEST(CudaMemory, AStreamOfAnotherDeviceIsRefused) {
   if (device::cuda::deviceCount() < 2) GTEST_SKIP() << "needs two GPUs";
   const auto space = cudaMemory(1);
   const device::cuda::Stream ofDevice0;
-  EXPECT_THAT(sentenceOf([&] { space->checkStream("pool acts", ofDevice0.handle()); }),
-              AllOf(HasSubstr("the stream is one of GPU 0"), HasSubstr("GPU 1")));
+  EXPECT_THAT(space->refusalOf(ofDevice0.handle()), AllOf(HasSubstr("the stream is one of GPU 0"), HasSubstr("GPU 1")));
+  EXPECT_EQ(space->refusalOf(nullptr), "");
 }
 
 }  // namespace
