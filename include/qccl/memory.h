@@ -174,7 +174,8 @@ typedef struct {
   uint64_t discards;
   uint64_t allocations;
   uint64_t frees;
-  uint64_t refusals; /* calls that ended in an error */
+  uint64_t refusals; /* calls that the pool refused; not those whose arguments were refused before they came to it: NULL, buffers elsewhere,
+                        a tensor that was saved otherwise */
   uint64_t usedBytes;
   uint64_t peakBytes;         /* most in use at a time, since then or qcclPoolResetPeaks */
   uint64_t reservedBytes;     /* taken from the system, alignment included */

@@ -56,6 +56,10 @@ Place StatisticsAdaptor::restore(const TensorId& id, StreamHandle stream) {
   return place;
 }
 
+Place StatisticsAdaptor::peek(const TensorId& id, StreamHandle stream) {
+  return counted([&] { return inner().peek(id, stream); });
+}
+
 void StatisticsAdaptor::discard(std::uint64_t microBatch) {
   const std::vector<Named> gone = inner().saved(microBatch);
   counted([&] { inner().discard(microBatch); });

@@ -29,6 +29,7 @@ class StatisticsAdaptor final : public PoolAdaptor {
 
   Place save(const TensorId& id, const TensorBytes& bytes, StreamHandle stream) override;
   Place restore(const TensorId& id, StreamHandle stream) override;
+  Place peek(const TensorId& id, StreamHandle stream) override;  // counted only if it is refused
   void discard(std::uint64_t microBatch) override;
   void* allocate(std::string_view name, std::size_t bytes, StreamHandle stream) override;
   Named free(void* memory, StreamHandle stream) override;

@@ -183,6 +183,27 @@ TEST_F(Activations, MistakesAreNamedAndLoseNothing) {
   EXPECT_EQ(result, throughPacked(first, x));
 }
 
+TEST_F(Activations, RefusalsAreCounted) {
+  const qcclSavedTensor_t tensor{"l.x", 1000, {qcclCodecInt4, qcclScaleBfloat16, 128}, 0};
+  make({tensor});
+  const auto refusals = [&] {
+    qcclPoolStats_t stats{};
+    stats.size = sizeof stats;
+    EXPECT_EQ(qcclPoolGetStats(pool_, &stats), qcclSuccess) << lastError();
+    return stats.refusals;
+  };
+  std::vector<float> values = normalValues(1000, 1);
+  ASSERT_EQ(save(tensor, values), qcclSuccess) << lastError();
+  ASSERT_EQ(restore(tensor, &values), qcclSuccess) << lastError();
+  EXPECT_EQ(refusals(), 0u);
+  EXPECT_EQ(restore(tensor, &values), qcclInvalidUsage) << "for the second time";
+  EXPECT_EQ(refusals(), 1u);
+  EXPECT_EQ(qcclActivationRead(pool_, 0, &tensor, values.data(), qcclFloat32, nullptr), qcclInvalidUsage);
+  EXPECT_EQ(refusals(), 2u);
+  EXPECT_EQ(qcclActivationRead(pool_, 0, &tensor, nullptr, qcclFloat32, nullptr), qcclInvalidArgument);
+  EXPECT_EQ(refusals(), 2u) << "the pool was not asked";
+}
+
 TEST(AllocateBits, TakesTheLeastErrorThatFits) {
   const qcclBitChoice_t sensitive[] = {{4, 100, 8}, {8, 200, 1}}, robust[] = {{4, 100, 2}, {8, 200, 0.5}};
   const qcclBitItem_t items[] = {{"q", sensitive, 2}, {"gate", robust, 2}};

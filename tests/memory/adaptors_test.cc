@@ -45,16 +45,18 @@ TEST_F(Adaptors, StatisticsKnowWhoHeldThePeak) {
   counted.save({0, "layers.1.gate"}, {1000, 0}, nullptr);
   void* scratch = counted.allocate("scratch", 500, nullptr);  // the peak: 1720
   counted.free(scratch, nullptr);
+  counted.peek({0, "layers.0.q"}, nullptr);
   counted.restore({0, "layers.1.gate"}, nullptr);
   scratch = counted.allocate("scratch", 900, nullptr);  // the name's own peak, not that of all
   EXPECT_THROW(counted.restore({9, "layers.0.q"}, nullptr), Error);
+  EXPECT_THROW(counted.peek({0, "layers.1.gate"}, nullptr), Error);
 
   const PoolStatistics all = counted.statistics();
   EXPECT_EQ(all.saves, 3u);
   EXPECT_EQ(all.restores, 1u);
   EXPECT_EQ(all.allocations, 2u);
   EXPECT_EQ(all.frees, 1u);
-  EXPECT_EQ(all.refusals, 1u);
+  EXPECT_EQ(all.refusals, 2u);
   EXPECT_EQ(all.usedBytes, 220u + 900);
   EXPECT_EQ(all.peakBytes, 1720u);
   EXPECT_EQ(all.peakReservedBytes, std::size_t{1} << 16);
