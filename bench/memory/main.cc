@@ -133,19 +133,21 @@ std::vector<Measurement> measureAll(const Work& work, const Options& options) {
 }
 
 nlohmann::json jsonOf(const Measurement& m, const Options& options) {
-  return {{"trace", m.trace},
-          {"allocator", m.allocator},
-          {"memory", options.memory},
-          {"shape", options.shape.name},
-          {"seq", options.shape.seqLen},
-          {"stages", options.shape.stages},
-          {"micro_batches", options.shape.microBatches},
-          {"ops", m.ops},
-          {"first_run_ns_per_op", m.firstNanoseconds},
-          {"ns_per_op", m.nanoseconds},
-          {"peak_used_bytes", m.usedBytes},
-          {"peak_reserved_bytes", m.reservedBytes},
-          {"fragmentation", m.fragmentation()}};
+  nlohmann::json row = {{"trace", m.trace},
+                        {"allocator", m.allocator},
+                        {"memory", options.memory},
+                        {"ops", m.ops},
+                        {"first_run_ns_per_op", m.firstNanoseconds},
+                        {"ns_per_op", m.nanoseconds},
+                        {"peak_used_bytes", m.usedBytes},
+                        {"peak_reserved_bytes", m.reservedBytes},
+                        {"fragmentation", m.fragmentation()}};
+  if (!options.tracePath.empty()) return row;  // a file does not say what was trained
+  row["shape"] = options.shape.name;
+  row["seq"] = options.shape.seqLen;
+  row["stages"] = options.shape.stages;
+  row["micro_batches"] = options.shape.microBatches;
+  return row;
 }
 
 void print(const std::vector<Measurement>& results) {

@@ -37,6 +37,8 @@ TEST(PoolBench, MeasuresEveryAllocatorOnTheSameTraces) {
        {"1f1b planned", "1f1b best-fit", "1f1b caching", "1f1b malloc", "eager best-fit", "eager caching", "eager malloc"}) {
     ASSERT_TRUE(rows.count(name)) << name;
     const nlohmann::json& row = rows[name];
+    EXPECT_EQ(row.at("shape"), "smollm2-135m");
+    EXPECT_EQ(row.at("seq"), 256);
     EXPECT_GT(row.at("ns_per_op").get<double>(), 0) << row;
     EXPECT_EQ(row.at("peak_used_bytes"), rows[row.at("trace") == "1f1b" ? "1f1b planned" : "eager best-fit"].at("peak_used_bytes")) << row;
     EXPECT_GE(row.at("peak_reserved_bytes"), row.at("peak_used_bytes")) << row;
@@ -52,6 +54,11 @@ TEST(PoolBench, ReplaysTracesFromFiles) {
   const ProcessResult result = bench({"--trace", path});
   EXPECT_EQ(result.exitCode, 0) << result.err;
   EXPECT_THAT(result.out, testing::AllOf(HasSubstr("best-fit"), HasSubstr("caching"), HasSubstr("malloc")));
+
+  // A file does not say what was trained, so the lines do not either.
+  const std::map<std::string, nlohmann::json> rows = rowsOf(bench({"--trace", path, "--json", "-"}).out);
+  ASSERT_EQ(rows.count(path + " best-fit"), 1u);
+  for (const char* key : {"shape", "seq", "stages", "micro_batches"}) EXPECT_FALSE(rows.at(path + " best-fit").contains(key)) << key;
 }
 
 TEST(PoolBench, SaysWhatIsWrong) {
