@@ -10,6 +10,7 @@
 #include "app/checkpoint_model.hpp"
 #include "app/checkpoints.hpp"
 #include "app/commands.hpp"
+#include "app/flag_bounds.hpp"
 #include "app/plan_drawing.hpp"
 #include "io/atomic_file.hpp"
 #include "io/checkpoint.hpp"
@@ -118,12 +119,10 @@ Command addActivationsCommand(CLI::App& app) {
          "Instead: how far each layer's derivatives of RMSNorm, SwiGLU and softmax are from the exact ones, beside what is proved about it")
       ->excludes(budget)
       ->excludes(formats);
-  app.add_option("--batch", options->batch, "Sequences of the batch")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--seq", options->seq, "Tokens of a sequence; 0: the model's positions")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  app.add_option("--batch", options->batch, "Sequences of the batch")->check(oneOrMore())->capture_default_str();
+  app.add_option("--seq", options->seq, "Tokens of a sequence; 0: the model's positions")->check(zeroOrMore())->capture_default_str();
   app.add_option("--threads", options->threads, "Threads of the matrix products; 0: all processors")
-      ->check(CLI::NonNegativeNumber)
+      ->check(zeroOrMore())
       ->capture_default_str();
   return [options](char* const*) { return runActivations(*options); };
 }

@@ -7,6 +7,7 @@
 #include "app/checkpoints.hpp"
 #include "app/commands.hpp"
 #include "app/evaluation.hpp"
+#include "app/flag_bounds.hpp"
 #include "data/tokenizer.hpp"
 #include "io/checkpoint.hpp"
 
@@ -52,15 +53,13 @@ Command addEvalCommand(CLI::App& app) {
   const auto options = std::make_shared<EvalOptions>();
   app.add_option("--checkpoint", options->checkpoint, "A checkpoint's folder, or a run's folder (its latest checkpoint)")->required();
   app.add_option("--data", options->data, "Folder made by `qccl-train prepare`; its val.bin is used")->required();
-  app.add_option("--batch", options->evaluation.batch, "Sequences at a time")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--batch", options->evaluation.batch, "Sequences at a time")->check(oneOrMore())->capture_default_str();
   app.add_option("--seq", options->evaluation.seq, "Tokens of a sequence; 0: the model's positions")
-      ->check(CLI::NonNegativeNumber)
+      ->check(zeroOrMore())
       ->capture_default_str();
-  app.add_option("--eval-batches", options->evaluation.batches, "Batches to measure; 0: all")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  app.add_option("--eval-batches", options->evaluation.batches, "Batches to measure; 0: all")->check(zeroOrMore())->capture_default_str();
   app.add_option("--threads", options->threads, "Threads of the matrix products; 0: all processors")
-      ->check(CLI::NonNegativeNumber)
+      ->check(zeroOrMore())
       ->capture_default_str();
   app.add_flag("--json", options->json, "Print one line of JSON");
   return [options](char* const*) { return runEval(*options); };

@@ -4,6 +4,7 @@
 #include "app/checkpoint_model.hpp"
 #include "app/checkpoints.hpp"
 #include "app/commands.hpp"
+#include "app/flag_bounds.hpp"
 #include "data/tokenizer.hpp"
 #include "io/checkpoint.hpp"
 #include "model/decoder.hpp"
@@ -64,7 +65,7 @@ Command addGenerateCommand(CLI::App& app) {
   app.add_option("--tokenizer", options->tokenizer, "tokenizer.json (default: that of the checkpoint)");
   app.add_option("--prompt", options->prompt, "Text to continue; without it a document begins");
   app.add_option("--tokens", options->tokens, "Tokens at most; the model may end the document before")
-      ->check(CLI::PositiveNumber)
+      ->check(oneOrMore())
       ->capture_default_str();
   app.add_option("--temperature", options->sampler.temperature, "0: always the most probable token; above 1: bolder")
       ->capture_default_str();
@@ -73,7 +74,7 @@ Command addGenerateCommand(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--seed", options->sampler.seed, "The same seed gives the same text")->capture_default_str();
   app.add_option("--threads", options->threads, "Threads of the matrix products; 0: all processors")
-      ->check(CLI::NonNegativeNumber)
+      ->check(zeroOrMore())
       ->capture_default_str();
   return [options](char* const*) { return runGenerate(*options); };
 }

@@ -5,6 +5,7 @@
 #include "activations/pooled_activations.hpp"
 #include "activations/stage_plan.hpp"
 #include "app/commands.hpp"
+#include "app/flag_bounds.hpp"
 #include "app/plan_drawing.hpp"
 #include "app/train_options.hpp"
 #include "io/atomic_file.hpp"
@@ -61,16 +62,16 @@ Command addPlanCommand(CLI::App& app) {
   o.batch = 1;
   o.seq = 2048;
   addShapeFlags(app, o);
-  app.add_option("--batch", o.batch, "Sequences of a micro-batch")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--seq", o.seq, "Tokens of a sequence")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--batch", o.batch, "Sequences of a micro-batch")->check(oneOrMore())->capture_default_str();
+  app.add_option("--seq", o.seq, "Tokens of a sequence")->check(oneOrMore())->capture_default_str();
   app.add_option("--activations", o.activations, "The plan, as for `train`; of a pipeline, its first stage's")->capture_default_str();
   app.add_option("--act-block", o.actBlock, "Values that share a scale: a power of two from 32 to 4096")->capture_default_str();
   app.add_option("--act-scale", o.actScale, "Scales: float32, bfloat16 or e8m0")->capture_default_str();
-  app.add_option("--stages", options->pipeline.stages, "Stages of a pipeline")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--stages", options->pipeline.stages, "Stages of a pipeline")->check(oneOrMore())->capture_default_str();
   app.add_option("--chunks", options->pipeline.chunks, "Parts of the model on each stage (interleaved 1F1B)")
-      ->check(CLI::PositiveNumber)
+      ->check(oneOrMore())
       ->capture_default_str();
-  app.add_option("--micro-batches", options->pipeline.microBatches, "Of a step")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--micro-batches", options->pipeline.microBatches, "Of a step")->check(oneOrMore())->capture_default_str();
   app.add_option("--svg", options->svg, "Draw the plan, and the peaks of the stages, into this file");
   app.add_option("--json", options->json, "Write a line of JSON for each tensor into this file");
   return [options](char* const*) { return runPlan(*options); };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "app/flag_bounds.hpp"
 #include "app/gradient_capture.hpp"
 #include "model/error.hpp"
 #include "parallel/comm_mode.hpp"
@@ -53,30 +54,24 @@ void addTrainFlags(CLI::App& app, TrainOptions& o) {
   for (CLI::Option* option : addShapeFlags(app, o)) option->excludes(init);
 
   const auto amount = "Amount";
-  auto* steps = app.add_option("--steps", o.steps, "Optimizer steps")->check(CLI::PositiveNumber)->group(amount);
-  app.add_option("--tokens", o.tokens, "Tokens to train on, instead of --steps")
-      ->check(CLI::PositiveNumber)
-      ->excludes(steps)
-      ->group(amount);
-  app.add_option("--batch", o.batch, "Sequences of one micro-batch of one rank")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str()
-      ->group(amount);
-  app.add_option("--seq", o.seq, "Tokens of a sequence")->check(CLI::PositiveNumber)->capture_default_str()->group(amount);
-  app.add_option("--grad-accum", o.gradAccum, "Micro-batches of a step")->check(CLI::PositiveNumber)->capture_default_str()->group(amount);
+  auto* steps = app.add_option("--steps", o.steps, "Optimizer steps")->check(oneOrMore())->group(amount);
+  app.add_option("--tokens", o.tokens, "Tokens to train on, instead of --steps")->check(oneOrMore())->excludes(steps)->group(amount);
+  app.add_option("--batch", o.batch, "Sequences of one micro-batch of one rank")->check(oneOrMore())->capture_default_str()->group(amount);
+  app.add_option("--seq", o.seq, "Tokens of a sequence")->check(oneOrMore())->capture_default_str()->group(amount);
+  app.add_option("--grad-accum", o.gradAccum, "Micro-batches of a step")->check(oneOrMore())->capture_default_str()->group(amount);
 
   const auto optimizer = "Optimizer (AdamW)";
-  app.add_option("--lr", o.lr, "Highest learning rate")->check(CLI::PositiveNumber)->capture_default_str()->group(optimizer);
+  app.add_option("--lr", o.lr, "Highest learning rate")->check(aboveZero())->capture_default_str()->group(optimizer);
   app.add_option("--min-lr", o.minLr, "Learning rate at the end of the cosine")
-      ->check(CLI::NonNegativeNumber)
+      ->check(zeroOrMore())
       ->capture_default_str()
       ->group(optimizer);
-  app.add_option("--warmup", o.warmup, "Steps of linear warm-up")->check(CLI::NonNegativeNumber)->capture_default_str()->group(optimizer);
-  app.add_option("--weight-decay", o.weightDecay, "Of matrices")->check(CLI::NonNegativeNumber)->capture_default_str()->group(optimizer);
+  app.add_option("--warmup", o.warmup, "Steps of linear warm-up")->check(zeroOrMore())->capture_default_str()->group(optimizer);
+  app.add_option("--weight-decay", o.weightDecay, "Of matrices")->check(zeroOrMore())->capture_default_str()->group(optimizer);
   app.add_option("--beta1", o.beta1, "Decay of the first moment")->capture_default_str()->group(optimizer);
   app.add_option("--beta2", o.beta2, "Decay of the second moment")->capture_default_str()->group(optimizer);
   app.add_option("--clip", o.clip, "Largest norm of the gradient; 0: no clipping")
-      ->check(CLI::NonNegativeNumber)
+      ->check(zeroOrMore())
       ->capture_default_str()
       ->group(optimizer);
   app.add_option("--seed", o.seed, "Of the initial weights and the order of the data")->capture_default_str()->group(optimizer);
@@ -93,7 +88,7 @@ void addTrainFlags(CLI::App& app, TrainOptions& o) {
       ->transform(CLI::AsSizeValue(false))
       ->group(activations);
   app.add_option("--act-measure-at", o.actMeasureAt, "Plan auto: measure and solve after so many steps")
-      ->check(CLI::NonNegativeNumber)
+      ->check(zeroOrMore())
       ->capture_default_str()
       ->group(activations);
   app.add_option("--act-before", o.actBefore, "Plan auto: the plan until then, such as exact or mixed")
@@ -107,7 +102,7 @@ void addTrainFlags(CLI::App& app, TrainOptions& o) {
   const auto ranks = "Ranks and communication";
   app.add_option("--ranks", o.ranks,
                  "Start so many ranks on this machine (default: the ranks that mpirun, srun or torchrun started, else 1)")
-      ->check(CLI::PositiveNumber)
+      ->check(oneOrMore())
       ->group(ranks);
   app.add_option("--comm", o.comm,
                  "How gradients travel: none, exact[-ALGO] or CODEC[-ALGO] with CODEC " + codecNames() + " and ALGO " + algorithmNames() +
@@ -130,38 +125,38 @@ void addTrainFlags(CLI::App& app, TrainOptions& o) {
       ->capture_default_str()
       ->group(ranks);
   app.add_option("--bucket-mb", o.bucketMb, "Gradients that travel together, in MiB at most (less in small models)")
-      ->check(CLI::PositiveNumber)
+      ->check(aboveZero())
       ->capture_default_str()
       ->group(ranks);
   app.add_option("--check-every", o.checkEvery,
                  "Steps between proofs that all ranks hold the same weights, bit for bit; 0: only at the end")
-      ->check(CLI::NonNegativeNumber)
+      ->check(zeroOrMore())
       ->capture_default_str()
       ->group(ranks);
   app.add_option("--threads", o.threads, "Threads of each rank's matrix products; 0: this host's processors shared among its ranks")
-      ->check(CLI::NonNegativeNumber)
+      ->check(zeroOrMore())
       ->capture_default_str()
       ->group(ranks);
 
   const auto way = "On the way";
   app.add_option("--eval-every", o.evalEvery, "Steps between measurements of the validation loss; 0: only at the end")
-      ->check(CLI::NonNegativeNumber)
+      ->check(zeroOrMore())
       ->capture_default_str()
       ->group(way);
   app.add_option("--eval-batches", o.evalBatches, "Batches of a measurement; 0: all validation text")
-      ->check(CLI::NonNegativeNumber)
+      ->check(zeroOrMore())
       ->capture_default_str()
       ->group(way);
   app.add_option("--save-every", o.saveEvery, "Steps between checkpoints; 0: only at the end")
-      ->check(CLI::NonNegativeNumber)
+      ->check(zeroOrMore())
       ->capture_default_str()
       ->group(way);
   app.add_option("--save-gradients", o.saveGradients,
                  "Steps (10,100,300) at which each rank writes its own gradient, not yet averaged, to the folder gradients in --out")
       ->group(way);
-  app.add_option("--keep", o.keep, "Checkpoints to keep")->check(CLI::PositiveNumber)->capture_default_str()->group(way);
+  app.add_option("--keep", o.keep, "Checkpoints to keep")->check(oneOrMore())->capture_default_str()->group(way);
   app.add_option("--print-every", o.printEvery, "Steps between progress lines; 0: none")
-      ->check(CLI::NonNegativeNumber)
+      ->check(zeroOrMore())
       ->capture_default_str()
       ->group(way);
 }

@@ -55,7 +55,10 @@ TEST_F(CommandLine, WrongFlagsAreNamed) {
   expectSentence({"train", "--out", "x"}, "--data is required");
   expectSentence(train("x", {"--stepz", "4"}), "--stepz");
   expectSentence(train("x", {"--steps", "four"}), "four");
-  expectSentence(train("x", {"--steps", "-1"}), "--steps");
+  expectSentence(train("x", {"--steps", "-1"}), "--steps: must be 1 or more, not -1\n");
+  expectSentence(train("x", {"--steps", "4", "--lr", "0"}), "--lr: must be above 0, not 0\n");
+  expectSentence(train("x", {"--steps", "4", "--clip", "nan"}), "--clip: must be 0 or more, not nan\n");
+  expectSentence({"plan", "--stages", "0"}, "--stages: must be 1 or more, not 0\n");
   expectSentence(train("x", {"--steps", "4", "--tokens", "100"}), "--steps excludes --tokens");
   expectSentence(train("x"), "say how long to train");
   expectSentence(train("x", {"--steps", "4", "--comm", "int7"}), "'int7' is no way to communicate");
