@@ -52,10 +52,51 @@ plot $points using 1:2:3 with xerrorbars pt 7 ps 1.1 lw 1.5 lc rgb "#1f5fa8" not
     subprocess.run(["gnuplot"], input=script, text=True, check=True)
 
 
+def plot_curves(records, path, what):
+    """Validation loss by step: as it is, and against the exact run of the same seed; means over seeds."""
+    exact = {record["seed"]: dict(record["curve"]) for record in records if record["name"] == EXACT}
+    names = list(dict.fromkeys(record["name"] for record in records if record["seed"] in exact))
+    blocks, losses, gaps = [], [], []
+    for i, name in enumerate(names):
+        runs = [(dict(record["curve"]), exact[record["seed"]]) for record in records if record["name"] == name and record["seed"] in exact]
+        lines = []
+        for step in sorted(runs[0][0]):
+            loss = statistics.mean(run[step] for run, _ in runs)
+            gap = statistics.mean((run[step] / reference[step] - 1) * 100 for run, reference in runs)
+            lines.append(f"{step} {loss} {gap}")
+        blocks.append(f"$run{i} << END\n" + "\n".join(lines) + "\nEND")
+        losses.append(f'$run{i} using 1:2 with lines lw 1.5 lc {i + 1} notitle')
+        if name != EXACT:
+            gaps.append(f'$run{i} using 1:3 with lines lw 1.5 lc {i + 1} title "{name}"')
+    script = f"""set terminal pngcairo size 1400,480 font "sans,11"
+set output "{path}"
+set linetype 8 lc rgb "#b8860b"
+set linetype 9 lc rgb "#2e8b57"
+set linetype 10 lc rgb "#ff1493"
+set linetype 11 lc rgb "#708090"
+set linetype 12 lc rgb "#8b0000"
+set linetype 13 lc rgb "#000080"
+set multiplot
+set grid lc rgb "#dddddd"
+set xlabel "step"
+set size 0.34,1
+set title "Validation loss, all {what}"
+plot {", ".join(losses)}
+set origin 0.34,0
+set size 0.66,1
+set title "Gap to the exact run of the same seed in %, mean over seeds"
+set key outside right top
+plot {", ".join(gaps)}
+unset multiplot
+"""
+    subprocess.run(["gnuplot"], input="\n".join(blocks) + "\n" + script, text=True, check=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=pathlib.Path, required=True)
     parser.add_argument("--plot", type=pathlib.Path, required=True)
+    parser.add_argument("--curves", type=pathlib.Path)
     options = parser.parse_args()
     records = [json.loads(line) for line in options.results.read_text(encoding="utf-8").splitlines()]
     if not records:
@@ -75,8 +116,12 @@ def main():
         gap = "" if row is exact else f"{row['gap']:+.3f}{plus_minus(row['gap_spread'], 3)}"
         last = (f"{row['saved'] / 1000:.0f}" if row["saved"] > 0 else "") if activations else f"{row['wire'] / exact['wire']:.3f}"
         print(f"| {row['name']} | {row['runs']} | {row['loss']:.4f}{plus_minus(row['loss_spread'], 4)} | {gap} | {last} |")
-    plot(rows, options.plot, "activations" if activations else "gradients")
+    what = "activations" if activations else "gradients"
+    plot(rows, options.plot, what)
     print(f"\nwrote {options.plot}")
+    if options.curves and all("curve" in record for record in records):
+        plot_curves(records, options.curves, what)
+        print(f"wrote {options.curves}")
 
 
 if __name__ == "__main__":

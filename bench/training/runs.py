@@ -19,7 +19,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("train", "settings", "data", "scratch", "results"):
         parser.add_argument(f"--{name}", type=pathlib.Path, required=True)
-    for name in ("steps", "seeds"):
+    for name in ("steps", "seeds", "curve-every"):
         parser.add_argument(f"--{name}", type=int, required=True)
     options = parser.parse_args()
 
@@ -38,7 +38,7 @@ def main():
                 continue
             shutil.rmtree(options.scratch, ignore_errors=True)
             command = [str(options.train), "train", "--data", str(options.data), "--out", str(options.scratch), "--ranks", "2", "--threads", "1",
-                       "--steps", str(options.steps), "--seed", str(seed), "--eval-every", "0", "--print-every", "0", "--keep", "1",
+                       "--steps", str(options.steps), "--seed", str(seed), "--eval-every", str(options.curve_every), "--print-every", "0", "--keep", "1",
                        *MODEL, *setting["flags"].split()]
             start = time.monotonic()
             ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -49,6 +49,8 @@ def main():
             record |= {"tokens": config["step_tokens"] * options.steps, "parameters": config["model"]["parameters"],
                        "val_loss": result["val_loss"], "wire_bytes_per_step": result["wire_bytes_per_step"],
                        "gradient_bytes": result["gradient_bytes"], "saved_bytes": result["saved_bytes"], "seconds": round(time.monotonic() - start, 1)}
+            if options.curve_every > 0:
+                record["curve"] = [[line["step"], line["val_loss"]] for line in log if line["kind"] == "eval"]
             with options.results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
             print(f"seed {seed}  {setting['name']:<34} validation loss {result['val_loss']:.4f}  {record['seconds']:.0f} s", flush=True)
