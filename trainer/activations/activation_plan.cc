@@ -136,8 +136,8 @@ ActivationPlan parseActivationPlan(const std::string& text, int blockElems, cons
   if (scaleValue < 0 || scaleValue >= qcclNumScales) failTrain("--act-scale ", scale, " is not one of float32, bfloat16, e8m0");
   if (text == "auto") {
     failTrain(
-        "plan auto is measured on a model and its data: `qccl-train activations --checkpoint RUN --data FOLDER --act-budget BYTES` "
-        "shows the one for a checkpoint, `train --activations auto --act-budget BYTES` trains with it");
+        "'auto' is no plan that is known beforehand: it is measured on a model and its data, by `qccl-train activations --checkpoint RUN "
+        "--data FOLDER --act-budget BYTES`, or by `train --activations auto --act-budget BYTES`");
   }
   ActivationPlan plan;
   plan.name = text;

@@ -176,7 +176,7 @@ TEST_F(CommandLine, PlansForActivationsAreComparedAndPrinted) {
   EXPECT_THAT(planned.output, HasSubstr("0-3,16-19       xhat1   int4/128/bfloat16"));
   EXPECT_THAT(test::readFile(shared_->path("plan.svg")), AllOf(StartsWith("<svg"), HasSubstr("stage 3")));
   EXPECT_THAT(test::readFile(shared_->path("plan.jsonl")), HasSubstr("{\"stage\":3,\"layer\":31,\"saved\":\"up\","));
-  expectSentence({"plan", "--activations", "auto"}, "plan auto is measured on a model and its data");
+  expectSentence({"plan", "--activations", "auto"}, "'auto' is no plan that is known beforehand: it is measured on a model and its data");
   expectSentence({"plan", "--svg", shared_->path("nowhere/plan.svg")}, "nowhere/plan.svg");
   expectSentence({"plan", "--layers", "6", "--stages", "4"}, "6 layers cannot be shared out evenly to 4 stages");
 }
