@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <sstream>
 
 #include "model/error.hpp"
@@ -58,10 +59,12 @@ void readKinds(const std::string& text, ActivationPlan* plan, bool* keepsStatist
   Width rest{16}, attention{};
   if (text.empty()) failTrain("--activations is empty; ", kUsage);
   std::istringstream parts(text);
+  std::set<std::string> named;
   for (std::string part; std::getline(parts, part, ',');) {
     const std::size_t equals = part.find('=');
     if (equals == std::string::npos) failTrain("'", text, "' is no plan for --activations; ", kUsage);
     const std::string kind = part.substr(0, equals);
+    if (!named.insert(kind).second) failTrain("'", text, "' in --activations names ", kind, " twice");
     const Width value = readWidth(part.substr(equals + 1), part);
     const auto found = std::find(kSavedKinds.begin(), kSavedKinds.end(), kind);
     if (kind == "rest") {

@@ -57,6 +57,7 @@ TEST(ActivationPlan, FourAndEightBitsMayBeFloats) {
 TEST(ActivationPlan, MistakesAreNamed) {
   EXPECT_THAT(test::sentenceOf([] { plan("int7"); }), HasSubstr("'int7' is no plan for --activations; give exact, bf16, agoq"));
   EXPECT_THAT(test::sentenceOf([] { plan(""); }), HasSubstr("--activations is empty"));
+  EXPECT_THAT(test::sentenceOf([] { plan("q=8,q=4"); }), HasSubstr("'q=8,q=4' in --activations names q twice"));
   EXPECT_THAT(test::sentenceOf([] { plan("norm=4"); }), HasSubstr("'norm' in --activations is no kind of saved tensor"));
   EXPECT_THAT(test::sentenceOf([] { plan("q=7"); }),
               HasSubstr("'q=7' in --activations: saved tensors are kept in 4, 5, 6, 8, 16 or 32 bits, fp4 or fp8"));
