@@ -18,16 +18,6 @@ float bfloat16Below(float x) {
 }
 float bfloat16Above(float x) { return -bfloat16Below(-x); }
 
-double relativeDifference(std::span<const float> exact, std::span<const float> other) {
-  double error = 0, square = 0;
-  for (std::size_t i = 0; i < exact.size(); ++i) {
-    const double x = exact[i], e = static_cast<double>(other[i]) - x;
-    error += e * e;
-    square += x * x;
-  }
-  return square > 0 ? std::sqrt(error / square) : 0;
-}
-
 double bitsAValueOf(const qcclPackedFormat_t& format) {
   constexpr std::size_t kElems = 16 * 4096;  // whole frames of any block: no padding
   std::size_t bytes = 0;
@@ -55,6 +45,16 @@ std::array<Matrix, kSavedKinds.size()> matricesOf(const LayerActivations& t) {
 }
 
 }  // namespace
+
+double relativeDifference(std::span<const float> exact, std::span<const float> other) {
+  double error = 0, square = 0;
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    const double x = exact[i], e = static_cast<double>(other[i]) - x;
+    error += e * e;
+    square += x * x;
+  }
+  return square > 0 ? std::sqrt(error / square) : 0;
+}
 
 std::vector<float> roundTripWithZero(std::span<const float> values, int bits, int blockElems) {
   const auto steps = static_cast<float>((1 << bits) - 1);

@@ -27,6 +27,9 @@ std::vector<TriedFormat> triedFormats(qcclScale_t scale);
 // By kind.
 using KindErrors = std::array<double, kSavedKinds.size()>;
 
+// The norm of other - exact over the norm of exact.
+double relativeDifference(std::span<const float> exact, std::span<const float> other);
+
 // Norm of the error over the norm of the tensor; root mean square over layers.
 KindErrors tensorErrors(const CapturedActivations& captured, const TriedFormat& format);
 

@@ -8,7 +8,7 @@
 #include <random>
 #include <tuple>
 
-#include "model/error.hpp"
+#include "activations/format_errors.hpp"
 
 namespace qccl::train {
 namespace {
@@ -23,26 +23,6 @@ std::string nameOf(const qcclPackedFormat_t& format) {
   const std::string codec = qcclEnumName(qcclEnumCodec, format.codec);
   if (format.codec == qcclCodecBf16) return codec;
   return codec + '/' + std::to_string(format.blockElems) + '/' + qcclEnumName(qcclEnumScale, format.scale);
-}
-
-int bitsOf(const qcclPackedFormat_t& format) {
-  switch (format.codec) {
-    case qcclCodecInt4:
-    case qcclCodecFp4E2m1:
-      return 4;
-    case qcclCodecInt5:
-      return 5;
-    case qcclCodecInt6:
-      return 6;
-    case qcclCodecInt8:
-    case qcclCodecFp8E4m3:
-    case qcclCodecFp8E5m2:
-      return 8;
-    case qcclCodecBf16:
-      return 16;
-    default:
-      return 32;
-  }
 }
 
 bool alike(const PlannedTensor& a, const PlannedTensor& b) { return a.kind == b.kind && keyOf(a.format) == keyOf(b.format); }
@@ -126,41 +106,25 @@ double expectedError(const qcclPackedFormat_t& format) {
   constexpr std::size_t kElems = 65536;
   std::mt19937_64 random(1);
   std::normal_distribution<float> normal;
-  std::vector<float> values(kElems), restored(kElems);
+  std::vector<float> values(kElems);
   std::generate(values.begin(), values.end(), [&] { return normal(random); });
-  std::size_t bytes = 0;
-  std::vector<unsigned char> packed;
-  const auto check = [](qcclResult_t result) {
-    if (result != qcclSuccess) failTrain("formats of saved activations: ", qcclGetLastError(nullptr));
-  };
-  check(qcclPackedBytes(kElems, &format, &bytes));
-  packed.resize(bytes);
-  check(qcclQuantize(values.data(), packed.data(), kElems, qcclFloat32, &format, nullptr, nullptr));
-  check(qcclDequantize(packed.data(), restored.data(), kElems, qcclFloat32, &format, nullptr));
-  double error = 0, square = 0;
-  for (std::size_t i = 0; i < kElems; ++i) {
-    const double x = values[i], e = restored[i] - x;
-    error += e * e;
-    square += x * x;
-  }
-  return known[keyOf(format)] = std::sqrt(error / square);
+  return known[keyOf(format)] = relativeDifference(values, roundTrip(values, format));
 }
 
 std::vector<PlannedTensor> plannedTensors(const ModelConfig& config, std::int64_t rows, const ActivationPlan& plan,
                                           const PipelineShape& pipeline, const std::vector<StagePlan>& stages) {
   std::vector<PlannedTensor> tensors;
-  const auto addLayer = [&](std::int64_t stage, std::int64_t layer, const auto& formatOf) {
-    for (std::size_t kind = 0; kind < kSavedKinds.size(); ++kind) {
-      const std::int64_t elems = rows * savedWidth(kind, config);
-      const qcclPackedFormat_t format = formatOf(kind);
-      tensors.push_back({stage, layer, kind, format, elems, storedBytes(elems, bitsOf(format), plan), expectedError(format)});
-    }
+  const auto add = [&](std::int64_t stage, std::int64_t layer, std::size_t kind, int bits, const qcclPackedFormat_t& format) {
+    const std::int64_t elems = rows * savedWidth(kind, config);
+    tensors.push_back({stage, layer, kind, bits, format, elems, storedBytes(elems, bits, plan), expectedError(format)});
   };
-  const auto first = [&](std::int64_t layer) {
-    return [&plan, layer](std::size_t kind) { return plan.formatOf(static_cast<std::size_t>(layer), kind); };
+  // As the plan says: all layers, or those of the first stage.
+  const auto addPlanned = [&](std::int64_t layer) {
+    const auto l = static_cast<std::size_t>(layer);
+    for (std::size_t kind = 0; kind < kSavedKinds.size(); ++kind) add(0, layer, kind, plan.bitsOf(l, kind), plan.formatOf(l, kind));
   };
   if (stages.empty()) {
-    for (std::int64_t layer = 0; layer < config.layers; ++layer) addLayer(0, layer, first(layer));
+    for (std::int64_t layer = 0; layer < config.layers; ++layer) addPlanned(layer);
     return tensors;
   }
   for (std::int64_t stage = 0; stage < pipeline.stages; ++stage) {
@@ -170,10 +134,11 @@ std::vector<PlannedTensor> plannedTensors(const ModelConfig& config, std::int64_
       for (std::int64_t i = 0; i < layers; ++i) {
         const std::int64_t layer = (chunk * pipeline.stages + stage) * layers + i;
         if (stage == 0) {
-          addLayer(stage, layer, first(layer));
-        } else {
-          addLayer(stage, layer, [&](std::size_t kind) { return formatOfBits(kept[static_cast<std::size_t>(i)][kind], plan); });
+          addPlanned(layer);
+          continue;
         }
+        const KindBits& bits = kept[static_cast<std::size_t>(i)];
+        for (std::size_t kind = 0; kind < kSavedKinds.size(); ++kind) add(stage, layer, kind, bits[kind], formatOfBits(bits[kind], plan));
       }
     }
   }
@@ -187,7 +152,7 @@ std::vector<PlannedTensor> plannedTensors(const ModelConfig& config, std::int64_
     for (const Sensitivity& measured : sensitivities) {
       if (static_cast<std::int64_t>(measured.layer) != tensor.layer || measured.kind != tensor.kind) continue;
       for (const qcclBitChoice_t& choice : measured.choices) {
-        if (choice.bits == bitsOf(tensor.format)) tensor.error = std::sqrt(choice.error);
+        if (choice.bits == tensor.bits) tensor.error = std::sqrt(choice.error);
       }
     }
   }
@@ -221,7 +186,7 @@ std::string tensorLines(const std::vector<PlannedTensor>& tensors) {
     const nlohmann::ordered_json row = {{"stage", t.stage},
                                         {"layer", t.layer},
                                         {"saved", kSavedKinds[t.kind]},
-                                        {"bits", bitsOf(t.format)},
+                                        {"bits", t.bits},
                                         {"format", nameOf(t.format)},
                                         {"elems", t.elems},
                                         {"bytes", t.bytes},

@@ -14,6 +14,7 @@ struct PlannedTensor {
   std::int64_t stage;  // of a pipeline
   std::int64_t layer;  // of the model
   std::size_t kind;    // of kSavedKinds
+  int bits;
   qcclPackedFormat_t format;
   std::int64_t elems;
   std::uint64_t bytes;  // codes and scales
