@@ -22,7 +22,7 @@ def main():
     table = [" ".join(["operator", *titles])]
     for operator in operators:
         label = operator.replace(" + ", "\\n+ ").replace("RMSNorm ", "RMSNorm\\n").replace("SwiGLU ", "SwiGLU\\n")
-        table.append(f'"{label}" ' + " ".join(f"{share[operator, *kind]:.2f}" for kind in kinds))
+        table.append(f'"{label}" ' + " ".join(f"{share[(operator, *kind)]:.2f}" for kind in kinds))
     bars = []
     used = dict.fromkeys(COLORS, 0)
     for column, (dtype, _) in enumerate(kinds, 2):
