@@ -16,8 +16,7 @@
 namespace qccl::collectives::cuda {
 namespace {
 
-constexpr std::uint32_t kDataThreads = kFlaggedDataThreads;
-constexpr std::uint32_t kFlaggedThreads = kDataThreads + 32;  // a warp for what ranks tell one another beside
+constexpr std::uint32_t kFlaggedThreads = kFlaggedDataThreads + 32;  // a warp for what ranks tell one another beside
 
 template <typename T>
 struct LineValues {
@@ -82,7 +81,7 @@ class FlaggedRun {
         rounds_((lines_ + threads() - 1) / threads()) {}
 
   __device__ __forceinline__ void run() {
-    if (threadIdx.x < kDataThreads) {
+    if (threadIdx.x < kFlaggedDataThreads) {
       reduceLines();
     } else if (blockIdx.x == 0) {
       exchangeFingerprints(call_, number_);
@@ -94,8 +93,8 @@ class FlaggedRun {
  private:
   static constexpr std::uint32_t kElems = LineValues<T>::kElems;
 
-  static __device__ __forceinline__ std::uint32_t threads() { return gridDim.x * kDataThreads; }
-  static __device__ __forceinline__ std::uint32_t thread() { return blockIdx.x * kDataThreads + threadIdx.x; }
+  static __device__ __forceinline__ std::uint32_t threads() { return gridDim.x * kFlaggedDataThreads; }
+  static __device__ __forceinline__ std::uint32_t thread() { return blockIdx.x * kFlaggedDataThreads + threadIdx.x; }
 
   // Where this thread's line lies that rank `from` sends to rank `to` in a round of this call.
   __device__ __forceinline__ unsigned char* lineAt(std::uint32_t to, std::uint32_t from, std::uint32_t round) const {
