@@ -15,8 +15,6 @@ namespace {
 // How long a failure may go unnoticed.
 constexpr std::chrono::milliseconds kPeriod{5};
 
-std::uint32_t read(const std::uint32_t& word) { return std::atomic_ref<std::uint32_t>(const_cast<std::uint32_t&>(word)).load(); }
-
 // Numbers of calls wrap around; none is 2^31 ahead of another.
 bool isReached(std::uint32_t last, std::uint32_t number) { return static_cast<std::int32_t>(last - number) >= 0; }
 
@@ -40,6 +38,7 @@ CallWatch::~CallWatch() {
   }
   changed_.notify_all();
   thread_.join();
+  if (control_.failed()) marker_->abandon();  // to free memory would wait for what runs
   (void)cudaFreeHost(marks_);
 }
 
@@ -120,15 +119,14 @@ std::optional<transport::Failure> CallWatch::findLate(const CallProbe::State& st
 }
 
 std::optional<transport::Failure> CallWatch::findLateGraph() {
-  const std::uint32_t begun = read(marks_->begun);
-  if (begun == read(marks_->ended)) {
+  const GraphMarks::Begin begun = std::atomic_ref(marks_->begun).load();
+  if (begun.number == std::atomic_ref(marks_->ended).load()) {
     graphSince_.reset();
-  } else if (!graphSince_ || begun != graphBegun_) {
-    graphBegun_ = begun;
+  } else if (!graphSince_ || begun.number != graphBegun_) {
+    graphBegun_ = begun.number;
     graphSince_ = Clock::now();
   }
-  const std::uint32_t which = read(marks_->call);
-  if (isLate(graphSince_) && which < captured_.size()) return late(captured_[which]);
+  if (isLate(graphSince_) && begun.call < captured_.size()) return late(captured_[begun.call]);
   return std::nullopt;
 }
 

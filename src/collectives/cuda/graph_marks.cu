@@ -2,22 +2,31 @@
 
 #include "collectives/cuda/graph_marks.hpp"
 #include "device/cuda/check.cuh"
+#include "device/cuda/stream.hpp"
 
 namespace qccl::collectives::cuda {
 namespace {
 
-// The call waits for this: one reading of the host's memory, and no fence. The host asks which call it was only when that has taken long.
-__global__ void writeBegin(volatile GraphMarks* marks, std::uint32_t which) {
-  const std::uint32_t number = marks->begun + 1;
-  marks->call = which;
-  marks->numbers[which % GraphMarks::kCalls] = number;
-  marks->begun = number;
+// The device's own count, of calls whose marks are ordered one behind the other.
+struct Numbers {
+  static constexpr std::uint32_t kCalls = 256;
+
+  std::uint32_t begun;
+  std::uint32_t ended;
+  std::uint32_t calls[kCalls];  // by call, in turn: the number of the last time that it began
+};
+
+// The call waits for this: no reading of the host's memory, and no fence.
+__global__ void writeBegin(volatile GraphMarks* marks, Numbers* numbers, std::uint32_t which) {
+  const std::uint32_t number = ++numbers->begun;
+  numbers->calls[which % Numbers::kCalls] = number;
+  *reinterpret_cast<volatile std::uint64_t*>(&marks->begun) = number | static_cast<std::uint64_t>(which) << 32;
 }
 
 // May come when later calls have begun: it is about its own.
-__global__ void writeEnd(volatile GraphMarks* marks, std::uint32_t which) {
-  const std::uint32_t number = marks->numbers[which % GraphMarks::kCalls];
-  if (static_cast<std::int32_t>(number - marks->ended) > 0) marks->ended = number;
+__global__ void writeEnd(volatile GraphMarks* marks, Numbers* numbers, std::uint32_t which) {
+  const std::uint32_t number = numbers->calls[which % Numbers::kCalls];
+  if (static_cast<std::int32_t>(number - numbers->ended) > 0) marks->ended = numbers->ended = number;
 }
 
 // A capture, and what its stream has come to.
@@ -47,8 +56,14 @@ struct Captured {
 
 }  // namespace
 
+GraphMarker::GraphMarker(GraphMarks* marks) : marks_(marks), numbers_(sizeof(Numbers)) {
+  device::cuda::Stream stream;
+  device::cuda::fillAsync(numbers_.data(), 0, numbers_.bytes(), stream.handle());
+  stream.synchronize();
+}
+
 void GraphMarker::begin(std::uint32_t which, device::StreamHandle stream) {
-  writeBegin<<<1, 1, 0, stream>>>(marks_, which);
+  writeBegin<<<1, 1, 0, stream>>>(marks_, reinterpret_cast<Numbers*>(numbers_.data()), which);
   QCCL_CUDA_CHECK(cudaGetLastError());
 }
 
@@ -56,7 +71,8 @@ void GraphMarker::end(std::uint32_t which, device::StreamHandle stream) {
   Captured captured(stream);
   if (lastEnd_ != nullptr && captured.capture == capture_) captured.nodes.push_back(lastEnd_);
   GraphMarks* marks = marks_;
-  void* arguments[] = {&marks, &which};
+  auto* numbers = reinterpret_cast<Numbers*>(numbers_.data());
+  void* arguments[] = {&marks, &numbers, &which};
   cudaKernelNodeParams parameters = {};
   parameters.func = reinterpret_cast<void*>(writeEnd);
   parameters.gridDim = dim3(1);
