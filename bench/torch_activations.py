@@ -4,6 +4,7 @@ tokens, with random weights; nothing is downloaded.
 
     python bench/torch_activations.py                      # 1.1B parameters, 4096 tokens, bfloat16, on the GPU
     python bench/torch_activations.py --plans int8 int4 --tokens 2048 --layers 8
+    python bench/torch_activations.py --plans int5 auto:int5     # what qccl.measure solves for the bytes that int5 takes
     python bench/torch_activations.py --device cpu --hidden 128 --ffn 352 --layers 2 --heads 4 --kv-heads 2 --vocab 512 --tokens 128
 
 qccl is the installed package, or PYTHONPATH=plugins/torch LIBQCCL_PATH=build/lib/libqccl.so.0. The first line of the table is PyTorch
@@ -34,7 +35,8 @@ MIB = 1 << 20
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--plans", nargs="+", default=["recompute", "int8", "int4"], help="codecs, or recompute")
+    parser.add_argument("--plans", nargs="+", default=["recompute", "int8", "int4"], help="codecs, recompute, or auto:CODEC")
+    parser.add_argument("--by", default="tensor", choices=["tensor", "kind"], help="what auto measures")
     for name, default in [("hidden", 2048), ("ffn", 5632), ("layers", 22), ("heads", 32), ("kv-heads", 4), ("vocab", 32000)]:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--tokens", type=int, default=4096, help="of a sequence")
@@ -56,6 +58,8 @@ class Run:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
+        self.options = {"block": args.block, "scale": args.scale, "min_elems": args.min_elems}
+        self.measured: qccl.Measured | None = None
         self.device = torch.device(args.device)
         self.on_gpu = self.device.type == "cuda"
         torch.manual_seed(0)
@@ -96,7 +100,7 @@ class Run:
         if plan == "recompute":
             self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         elif plan != "exact":
-            context = qccl.activations(plan, block=self.args.block, scale=self.args.scale, min_elems=self.args.min_elems)
+            context = self.solved(plan) if plan.startswith("auto:") else qccl.activations(plan, **self.options)
         try:
             self.step(context)
             if self.on_gpu:
@@ -119,6 +123,18 @@ class Run:
             qccl.release_pools()  # each plan begins without what another one reserved
             if self.on_gpu:
                 torch.cuda.empty_cache()
+
+    def solved(self, plan: str) -> qccl.activations:
+        """Of least error for the bytes of all tensors in one codec."""
+        if self.measured is None:
+            begin = time.perf_counter()
+            self.measured = qccl.measure(
+                lambda: self.model(input_ids=self.tokens, labels=self.tokens).loss, self.model, by=self.args.by, **self.options
+            )
+            print(f"           measured in {time.perf_counter() - begin:.1f} s; exact gradients differ by {self.measured.noise:.1e}")
+        solved = self.measured.solve(self.measured.bytes_in(plan.split(":")[1]))
+        print(f"\n{plan}\n{solved}\n")
+        return qccl.activations(solved)
 
     def gradients(self) -> list[torch.Tensor]:
         return [parameter.grad.to("cpu", copy=True) for parameter in self.model.parameters()]

@@ -10,11 +10,17 @@
 
 from __future__ import annotations
 
+import importlib
+
 from ._library import QcclError, library, version_of
 
-_NEED_TORCH = ("activations", "pool_stats", "release_pools", "trace_pools")
+# By name, the module that it is in.
+_NEED_TORCH = {
+    "Measured": "_measured", "SolvedPlan": "_solved", "activations": "_activations", "measure": "_measure", "pool_stats": "_pool",
+    "release_pools": "_pool", "trace_pools": "_pool",
+}  # fmt: skip
 
-__all__ = ["QcclError", "activations", "pool_stats", "release_pools", "trace_pools", "version"]
+__all__ = ["Measured", "QcclError", "SolvedPlan", "activations", "measure", "pool_stats", "release_pools", "trace_pools", "version"]
 
 
 def version() -> str:
@@ -32,9 +38,7 @@ def __getattr__(name: str) -> object:
         raise ImportError(
             f"qccl.{name} needs PyTorch 1.13 or newer ({error}); install it, for instance with pip install 'qccl[torch]'"
         ) from error
-    from . import _activations, _pool
-
-    globals().update({each: getattr(_activations if each == "activations" else _pool, each) for each in _NEED_TORCH})
+    globals()[name] = getattr(importlib.import_module(f".{_NEED_TORCH[name]}", __name__), name)
     return globals()[name]
 
 

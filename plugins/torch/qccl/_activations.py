@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 
 from ._books import Books
-from ._layout import Layout
+from ._layout import Layout, elements_of
 from ._packed import Codes, Kept, Quantized, storage_of
 from ._plan import Plan, PlanSpec
 from ._pool import Format
@@ -24,9 +24,10 @@ class activations:  # noqa: N801: a context manager, named like torch.no_grad
     """Context in which what autograd saves for the backward pass is kept in few bits. The forward pass stays exact.
 
     plan: a codec ("int8", "int6", "int5", "int4", "fp8e4m3", "fp8e5m2", "fp4e2m1", "bf16"; "none" only counts), a dict of codecs by dtype
-        (others are kept as they are), or a function of the tensor that returns a codec, or None to keep it. Such a function decides on
-        everything but parameters, leaves and types that no codec takes.
-    block: elements that share a scale: 32, 64, ..., 4096. scale: "float32", "bfloat16" or "e8m0".
+        (others are kept as they are), a function of the tensor that returns a codec, or None to keep it, or what was solved for a budget
+        (qccl.measure). A function and a solved plan decide on everything but parameters, leaves and types that no codec takes.
+    block: elements that share a scale: 32, 64, ..., 4096; 128 unless told. scale: "float32", "bfloat16" (unless told) or "e8m0". A solved
+        plan has its own.
     min_elems: smaller tensors are kept as they are.
     keep: a function of the tensor; true keeps it as it is.
 
@@ -38,8 +39,8 @@ class activations:  # noqa: N801: a context manager, named like torch.no_grad
         self,
         plan: PlanSpec = "int8",
         *,
-        block: int = 128,
-        scale: str = "bfloat16",
+        block: int | None = None,
+        scale: str | None = None,
         min_elems: int = 4096,
         keep: Callable[[torch.Tensor], bool] | None = None,
     ) -> None:
@@ -54,11 +55,13 @@ class activations:  # noqa: N801: a context manager, named like torch.no_grad
         self._hooks = torch.autograd.graph.saved_tensors_hooks(pack, operator.methodcaller("unpack"))
 
     def __enter__(self) -> activations:
+        self._plan.enter()
         self._hooks.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._hooks.__exit__(*exception)
+        self._plan.leave()
 
     def report(self) -> Report:
         """What was kept since the context was made or reset, by reason."""
@@ -72,7 +75,7 @@ class activations:  # noqa: N801: a context manager, named like torch.no_grad
 def _quantize(books: Books, tensor: torch.Tensor, format: Format) -> Quantized:
     layout = Layout.of(tensor)
     storage = storage_of(tensor)
-    key = (storage._cdata, tensor._version, tensor.dtype, tensor.storage_offset(), layout.runs, format)
+    key = elements_of(tensor, layout, storage), format
     codes = books.find(key)
     if codes is None:
         codes = Codes(books, key, tensor, layout, format, storage)

@@ -35,6 +35,11 @@ class Layout:
         return torch.empty_strided(self.sizes, self.dense_strides, dtype=dtype, device=device)
 
 
+def elements_of(tensor: torch.Tensor, layout: Layout, storage: torch.UntypedStorage) -> tuple:
+    """The same for two tensors if they are the same elements, as long as their storage lives."""
+    return storage._cdata, tensor._version, tensor.dtype, tensor.storage_offset(), layout.runs
+
+
 @functools.lru_cache(maxsize=4096)
 def _layout(sizes: tuple[int, ...], strides: tuple[int, ...]) -> Layout:
     order = sorted((dim for dim in range(len(sizes)) if sizes[dim] > 1 and strides[dim] > 0), key=lambda dim: -strides[dim])

@@ -23,6 +23,7 @@ SCALES = {"float32": 0, "bfloat16": 1, "e8m0": 2}
 MEMORY_HOST, MEMORY_CUDA = 0, 1
 MAY_BE_OUT_OF_MEMORY = (1, 2)  # qcclUnhandledCudaError, qcclSystemError
 FLOAT16, FLOAT32, BFLOAT16 = 6, 7, 9  # qcclDataType_t
+LARGEST_ERROR = 1e100  # of a qcclBitChoice_t
 
 
 class QcclError(RuntimeError):
@@ -69,6 +70,14 @@ class PoolStats(ctypes.Structure):
         return {name: getattr(self, name) for name in _POOL_COUNTERS}
 
 
+class BitChoice(ctypes.Structure):
+    _fields_ = [("bits", ctypes.c_int), ("bytes", ctypes.c_uint64), ("error", ctypes.c_double)]
+
+
+class BitItem(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("choices", ctypes.POINTER(BitChoice)), ("num_choices", ctypes.c_size_t)]
+
+
 _TENSOR_CALL = [ctypes.c_void_p, ctypes.c_uint64, ctypes.POINTER(SavedTensor), ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
 _SIZE_OUT = ctypes.POINTER(ctypes.c_size_t)
 _FUNCTIONS = {
@@ -81,6 +90,14 @@ _FUNCTIONS = {
     "qcclPoolResetPeaks": [ctypes.c_void_p],
     "qcclActivationSave": _TENSOR_CALL,
     "qcclActivationRead": _TENSOR_CALL,
+    "qcclAllocateBits": [
+        ctypes.POINTER(BitItem),
+        ctypes.c_size_t,
+        ctypes.c_uint64,
+        _SIZE_OUT,
+        ctypes.POINTER(ctypes.c_uint64),
+        ctypes.POINTER(ctypes.c_double),
+    ],
 }
 
 

@@ -13,8 +13,9 @@ import torch
 
 from . import _library as lib
 from ._pool import DTYPES, Format, coded
+from ._solved import Places, SolvedPlan, origin
 
-PlanSpec = Union[str, Mapping[torch.dtype, Optional[str]], Callable[[torch.Tensor], Optional[str]]]
+PlanSpec = Union[str, Mapping[torch.dtype, Optional[str]], Callable[[torch.Tensor], Optional[str]], SolvedPlan]
 
 # Why a tensor is kept as it is; the keys are the rows of a report.
 PARAMETER = "parameter"  # or a view, or a copy of another type (autocast) of one
@@ -75,26 +76,53 @@ def _result(source: torch.Tensor, node: object) -> str | None:
     return STATISTICS if name in _FURTHER_RESULTS and source.output_nr > 0 else _RESULTS.get(name)
 
 
+def better_not(tensor: torch.Tensor, source: torch.Tensor, node: object, min_elems: int) -> str | None:
+    """Why a tensor that could be quantized is kept, unless a plan decides that itself."""
+    if not tensor.requires_grad:
+        return NO_GRADIENT
+    if tensor.dim() > 0 and tensor.shape[-1] == 1:
+        return STATISTICS
+    if tensor.numel() < min_elems:
+        return SMALL
+    return None if node is None else _result(source, node)
+
+
+def formats(block: int, scale: str) -> dict[str, Format]:
+    """By codec; a ValueError or a QcclError says what is wrong with block or scale."""
+    if scale not in lib.SCALES:
+        raise ValueError(f"qccl: scale {scale!r} is unknown; take one of {', '.join(lib.SCALES)}")
+    result = {codec: Format(codec, block, scale) for codec in lib.CODECS}
+    coded(1, result["int8"])  # the library says what is wrong with a block
+    return result
+
+
 class Plan:
     """Answers for each saved tensor: a Format, or the reason to keep it."""
 
-    def __init__(self, spec: PlanSpec, block: int, scale: str, min_elems: int, keep: Callable[[torch.Tensor], bool] | None) -> None:
-        if scale not in lib.SCALES:
-            raise ValueError(f"qccl.activations: scale {scale!r} is unknown; take one of {', '.join(lib.SCALES)}")
+    def __init__(
+        self, spec: PlanSpec, block: int | None, scale: str | None, min_elems: int, keep: Callable[[torch.Tensor], bool] | None
+    ) -> None:
         if keep is not None and not callable(keep):
             raise TypeError(f"qccl.activations: keep is a function of a tensor, not {keep!r}")
-        self._formats = {codec: Format(codec, block, scale) for codec in lib.CODECS}
+        self._formats = formats(*_scaling(spec, block, scale))
         self._min_elems = min_elems
         self._keep = keep
+        self._places = Places(spec) if isinstance(spec, SolvedPlan) else None
         self._choose = self._read(spec)
-        self._decides_itself = callable(spec)
-        coded(1, self._formats["int8"])  # the library says what is wrong with a block
+        self._decides_itself = callable(spec) or self._places is not None
+
+    def enter(self) -> None:
+        if self._places is not None:
+            self._places.enter()
+
+    def leave(self) -> None:
+        if self._places is not None:
+            self._places.leave()
 
     def __call__(self, tensor: torch.Tensor) -> Format | str:
-        base = tensor._base
-        source = tensor if base is None else base  # of the values: what this is a view of
+        source = origin(tensor)
         node = source.grad_fn
-        reason = _never(tensor, source, node) or (None if self._decides_itself else self._better_not(tensor, source, node))
+        reason = _never(tensor, source, node) or (None if self._decides_itself else better_not(tensor, source, node, self._min_elems))
         if reason is None and self._keep is not None and self._keep(tensor):
             reason = ASKED
         if reason is not None:
@@ -104,15 +132,6 @@ class Plan:
             return ASKED
         elems = tensor.numel()
         return format if coded(elems, format).bytes < elems * tensor.element_size() else SMALL
-
-    def _better_not(self, tensor: torch.Tensor, source: torch.Tensor, node: object) -> str | None:
-        if not tensor.requires_grad:
-            return NO_GRADIENT
-        if tensor.dim() > 0 and tensor.shape[-1] == 1:
-            return STATISTICS
-        if tensor.numel() < self._min_elems:
-            return SMALL
-        return None if node is None else _result(source, node)
 
     def _format(self, codec: str | None) -> Format | None:
         """None where a tensor is to be kept."""
@@ -133,6 +152,19 @@ class Plan:
                 self._format(codec)
             chosen = dict(spec)
             return lambda tensor: chosen.get(tensor.dtype)
+        if self._places is not None:
+            return self._places.codec
         if callable(spec):
             return spec
-        raise TypeError(f"qccl.activations: a plan is a codec, a dict of codecs by dtype or a function of a tensor, not {spec!r}")
+        raise TypeError(
+            f"qccl.activations: a plan is a codec, a dict of codecs by dtype, a function of a tensor or a solved plan, not {spec!r}"
+        )
+
+
+def _scaling(spec: PlanSpec, block: int | None, scale: str | None) -> tuple[int, str]:
+    if not isinstance(spec, SolvedPlan):
+        return 128 if block is None else block, "bfloat16" if scale is None else scale
+    for what, asked, measured in [("block", block, spec.block), ("scale", scale, spec.scale)]:
+        if asked not in (None, measured):
+            raise ValueError(f"qccl.activations: {what} {asked!r} is not what the plan was measured with, {measured!r}; leave it out")
+    return spec.block, spec.scale
