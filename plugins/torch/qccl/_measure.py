@@ -78,7 +78,8 @@ def measure(
         for done, group in enumerate(groups):
             codec = group.smallest(formats)
             alone = _Replay(recorder.places, lambda each, _, group=group, codec=codec: codec if each is group else None)
-            group.gradient_error = exact.error_of(passes.gradient(alone)) ** 2
+            # The noise is no error of the codes; between two gradients it is there with and without them.
+            group.gradient_error = max(0.0, exact.error_of(passes.gradient(alone)) ** 2 - noise**2)
             _LOG.info("qccl.measure: %d of %d: %s", done + 1, len(groups), group.name)
         return Measured(places, formats, noise)
     finally:

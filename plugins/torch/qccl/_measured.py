@@ -55,7 +55,8 @@ class Group:
 class Measured:
     """What qccl.measure found, for any number of budgets.
 
-    noise: relative difference of two exact gradients of the same batch, 0 where kernels add in a fixed order. Errors below are not known."""
+    noise: relative difference of two exact gradients of the same batch, 0 where kernels add in a fixed order (many of CUDA's do not). Errors
+    are without it; what is far below it is not known well."""
 
     def __init__(self, places: list[tuple[Kind, Group | None]], formats: dict[str, Format], noise: float) -> None:
         """places: in the order in which forward saves; None for what is kept as it is."""

@@ -45,7 +45,7 @@ def test_the_same_bytes_do_more_where_they_matter(by, device):
         solved = qccl.activations(plan)
         error = error_of(model, step, solved)
         assert plan.bytes <= plan.budget_bytes
-        assert error < 0.8 * uniform_error
+        assert error < (0.8 if codec == "int5" else 1.0) * uniform_error
         assert plan.predicted_error == pytest.approx(error, rel=0.3)
         assert coded_bytes(solved) == plan.bytes, "what the plan says is what the pool holds, as long as no tensor is kept as it is"
         assert (max(len(set(row.codecs)) for row in plan.rows) == 1) == (by == "kind")
@@ -86,6 +86,26 @@ def test_errors_are_those_of_the_values_where_the_gradient_is_the_value(device):
         (got,) = torch.autograd.grad(loss, w)
         expected = float((got - x).norm() / x.norm())
         assert group.choices(measured._formats)[codec].error ** 0.5 == pytest.approx(expected, rel=1e-4)
+
+
+def test_noise_of_gradients_is_no_error_of_codes(device):
+    """As of kernels that add in any order: here more than a tensor in 4 bits makes."""
+    model = nn.Sequential(*[layer for _ in range(4) for layer in (nn.Linear(64, 64), nn.Tanh())]).to(device)
+    x = torch.randn(256, 64, device=device)
+    state = torch.Generator().manual_seed(1)  # goes on from pass to pass
+
+    def step(noise=0.0):
+        loss = model(x).square().sum()
+        for parameter in model.parameters():
+            loss = loss + noise * (parameter * torch.randn(parameter.shape, generator=state).to(device)).sum()
+        return loss
+
+    exact = qccl.measure(step, model, min_elems=64)
+    noisy = qccl.measure(lambda: step(0.1), model, min_elems=64)
+    assert exact.noise < 1e-4 < 0.01 < noisy.noise < 0.1
+    plans = [measured.solve(measured.bytes_in("int5")) for measured in (exact, noisy)]
+    assert max(group.gradient_error for group in exact._groups) ** 0.5 < noisy.noise
+    assert plans[1].predicted_error == pytest.approx(plans[0].predicted_error, rel=0.15)
 
 
 class _Only(nn.Module):
