@@ -44,8 +44,9 @@ memory::Place peekOne(const char* function, PoolInstance& instance, uint64_t mic
   const memory::Place place = instance.pool->peek({microBatch, saved.name}, streamOf(stream));
   if (place.bytes == saved.bytes) return place;
   const memory::TensorContent& is = place.bytes.content;
-  fail(qcclInvalidArgument, function, ": ", saved.name, " of micro-batch ", microBatch, " was saved as ", is.elems, " values of ",
-       formatName(is.format), ", not as ", saved.elems(), " of ", formatName(saved.format()), "; pass the tensor as it was saved");
+  fail(qcclInvalidArgument, function, ": pool ", instance.pool->name(), ": ", memory::describe({microBatch, saved.name}), " was saved as ",
+       is.elems, " values of ", formatName(is.format), ", not as ", saved.elems(), " of ", formatName(saved.format()),
+       "; pass the tensor as it was saved");
 }
 
 memory::Place restoreOne(const char* function, PoolInstance& instance, uint64_t microBatch, const Saved& saved, qcclStream_t stream) {

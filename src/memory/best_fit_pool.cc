@@ -18,20 +18,21 @@ BestFitPool::BestFitPool(std::string name, MemorySpace& space, std::size_t segme
   }
 }
 
-std::string BestFitPool::the(const TensorId& id) const { return strCat(owner_, ": ", id.name, " of micro-batch ", id.microBatch); }
+std::string BestFitPool::the(const TensorId& id) const { return strCat(owner_, ": ", describe(id)); }
 
-std::byte* BestFitPool::take(std::string_view name, std::size_t bytes, StreamHandle stream, bool saved) {
+std::byte* BestFitPool::take(std::string_view name, std::size_t bytes, StreamHandle stream, const TensorId* saved) {
   if (bytes == 0 || bytes > kMaxElems) fail(qcclInvalidUsage, owner_, ": ", name, " asks for ", bytes, " bytes; ask for 1 to ", kMaxElems);
   const std::size_t needed = aligned(bytes);
   FreeBlocks::Entry* block = blocks_.bestFit(needed);
   if (block == nullptr) {
-    segments_.emplace_back(strCat(owner_, ": ", name), space_, std::max(needed, segmentBytes_));
+    segments_.emplace_back(strCat(owner_, ": ", saved == nullptr ? std::string(name) : describe(*saved)), space_,
+                           std::max(needed, segmentBytes_));
     reservedBytes_ += segments_.back().bytes();
     blocks_.addSegment(segments_.back().at(0), segments_.back().bytes());
     block = blocks_.bestFit(needed);
   }
   orderAfter(space_, block->second.streams, stream);
-  blocks_.take(*block, needed, {std::string(name), bytes}, saved);
+  blocks_.take(*block, needed, {std::string(name), bytes}, saved != nullptr);
   block->second.streams.clear();
   block->second.streams.add(stream);
   usedBytes_ += bytes;
@@ -59,8 +60,8 @@ Place BestFitPool::save(const TensorId& id, const TensorBytes& bytes, StreamHand
   if (saved.find(id.name) != saved.end()) fail(qcclInvalidUsage, the(id), " is saved already; each tensor is saved once");
   Place place{nullptr, nullptr, bytes};
   try {
-    place.codes = take(id.name, bytes.codes, stream, true);
-    if (bytes.scales > 0) place.scales = take(id.name, bytes.scales, stream, true);
+    place.codes = take(id.name, bytes.codes, stream, &id);
+    if (bytes.scales > 0) place.scales = take(id.name, bytes.scales, stream, &id);
     saved.emplace(std::string(id.name), Saved{place, stream, saves_++});
   } catch (...) {
     giveBackPlace(place);
@@ -113,7 +114,7 @@ void BestFitPool::discard(std::uint64_t microBatch) {
 
 void* BestFitPool::allocate(std::string_view name, std::size_t bytes, StreamHandle stream) {
   requireStream(space_, stream, [&] { return strCat(owner_, ": ", name); });
-  return take(name, bytes, stream, false);
+  return take(name, bytes, stream, nullptr);
 }
 
 Named BestFitPool::free(void* memory, StreamHandle stream) {

@@ -44,7 +44,7 @@ class BestFitPool final : public Pool {
   };
   using MicroBatch = NameMap<Saved>;
 
-  std::byte* take(std::string_view name, std::size_t bytes, StreamHandle stream, bool saved);
+  std::byte* take(std::string_view name, std::size_t bytes, StreamHandle stream, const TensorId* saved);
   void giveBack(void* memory, const StreamSet& streams);
   std::string the(const TensorId& id) const;
   // The saved tensor, ready to be read on `stream`; throws if there is none: it "cannot be" `what`.

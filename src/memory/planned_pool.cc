@@ -38,7 +38,7 @@ PlannedPool::PlannedPool(std::string name, PoolPlan plan, MemorySpace& space, st
   }
 }
 
-std::string PlannedPool::the(const TensorId& id) const { return strCat(owner_, ": ", id.name, " of micro-batch ", id.microBatch); }
+std::string PlannedPool::the(const TensorId& id) const { return strCat(owner_, ": ", describe(id)); }
 
 // The slot that has been free for longest, for a micro-batch that begins.
 PlannedPool::Slot& PlannedPool::vacant(const TensorId& id) {

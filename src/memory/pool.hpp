@@ -23,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/error.hpp"
 #include "memory/memory_space.hpp"
 #include "memory/saved_tensor.hpp"
 
@@ -32,6 +33,9 @@ struct TensorId {
   std::uint64_t microBatch = 0;  // any number that no other micro-batch in flight has
   std::string_view name;
 };
+
+// "layers.0.q of micro-batch 3"
+inline std::string describe(const TensorId& id) { return strCat(id.name, " of micro-batch ", id.microBatch); }
 
 // Where a saved tensor lies. codes and scales are aligned to kPlaceAlign; scales is nullptr if there are none.
 struct Place {

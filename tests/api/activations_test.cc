@@ -164,7 +164,8 @@ TEST_F(Activations, MistakesAreNamedAndLoseNothing) {
   qcclSavedTensor_t wrong = second;
   wrong.elems = 400;
   EXPECT_EQ(restore(wrong, &result), qcclInvalidArgument);
-  EXPECT_THAT(lastError(), AllOf(HasSubstr("l.y of micro-batch 0 was saved as"), HasSubstr("pass the tensor as it was saved")));
+  EXPECT_THAT(lastError(),
+              AllOf(HasSubstr(": l.y of micro-batch 0 was saved as"), HasSubstr(": pool "), HasSubstr("pass the tensor as it was saved")));
   wrong = second;
   wrong.format.codec = qcclCodecFp8E4m3;  // of as many bytes
   EXPECT_EQ(restore(wrong, &result), qcclInvalidArgument);

@@ -33,7 +33,7 @@ TEST_F(Adaptors, LimitIsOnWhatIsInUse) {
   limited.save({0, "t"}, {300, 100}, nullptr);
   EXPECT_THAT(sentenceOf([&] { limited.allocate("b", 1, nullptr); }),
               AllOf(HasSubstr("pool acts: 1 bytes for b"), HasSubstr("limit of 1000 bytes by 1"), HasSubstr("1000 are in use")));
-  EXPECT_THAT(sentenceOf([&] { limited.save({0, "u"}, {100, 50}, nullptr); }), HasSubstr("150 bytes for u"));
+  EXPECT_THAT(sentenceOf([&] { limited.save({7, "u"}, {100, 50}, nullptr); }), HasSubstr("150 bytes for u of micro-batch 7 would"));
   limited.free(a, nullptr);
   EXPECT_NO_THROW(limited.allocate("b", 600, nullptr));
 }

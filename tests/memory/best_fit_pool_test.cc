@@ -111,7 +111,7 @@ TEST(BestFitPool, SaysWhatItHadNoMemoryFor) {
   BestFitPool pool("general", *empty, kSegment);
   EXPECT_THAT(sentenceOf([&] { pool.allocate("weights", 5000, nullptr); }),
               HasSubstr("pool general: weights: no 5120 bytes of host memory"));
-  EXPECT_THAT(sentenceOf([&] { pool.save({0, "a"}, {10, 10}, nullptr); }), HasSubstr("pool general: a: no 4096 bytes"));
+  EXPECT_THAT(sentenceOf([&] { pool.save({0, "a"}, {10, 10}, nullptr); }), HasSubstr("pool general: a of micro-batch 0: no 4096 bytes"));
   EXPECT_EQ(pool.usage().usedBytes, 0u);
   EXPECT_THAT(sentenceOf([&] { pool.restore({0, "a"}, nullptr); }), HasSubstr("nothing of this micro-batch is saved"));
   EXPECT_THAT(sentenceOf([&] { BestFitPool("none", *empty, 0); }), HasSubstr("segments of 0 bytes"));
