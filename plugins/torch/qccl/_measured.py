@@ -6,8 +6,6 @@ import ctypes
 import math
 from dataclasses import dataclass, field
 
-import torch
-
 from . import _library as lib
 from ._pool import Format, coded
 from ._solved import Kind, PlannedRow, SolvedPlan
@@ -16,53 +14,101 @@ BITS = {"int4": 4, "fp4e2m1": 4, "int5": 5, "int6": 6, "int8": 8, "fp8e4m3": 8, 
 
 
 @dataclass(eq=False)
-class Group:
-    """Saved tensors that are kept alike."""
+class Storage:
+    """Memory that autograd holds as long as one of the saved tensors in it is kept as it is, so that they are decided about together."""
 
-    kind: Kind
-    sizes: tuple[int, ...]  # of the first one
-    storages: dict[int, int] = field(default_factory=dict)  # bytes, by number: held as long as one of their tensors is kept as it is
+    kind: Kind  # of the first tensor
+    sizes: tuple[int, ...]
+    bytes: int
     elems: list[int] = field(default_factory=list)  # of each tensor
     squared_errors: dict[str, float] = field(default_factory=dict)  # of the values, by codec: those that make every tensor smaller
-    gradient_error: float = 0.0  # squared, relative, with the group in codec `smallest` and all else as it is
-
-    @property
-    def name(self) -> str:
-        return f"{self.kind.operation} {'x'.join(map(str, self.sizes))} {str(self.kind.dtype).split('.')[-1]}"
-
-    @property
-    def exact_bytes(self) -> int:
-        return sum(self.storages.values())
 
     def bytes_in(self, format: Format) -> int:
         return sum(coded(elems, format).bytes for elems in self.elems)
 
-    def smallest(self, formats: dict[str, Format]) -> str:
-        return min(self.squared_errors, key=lambda codec: self.bytes_in(formats[codec]))
 
-    def choices(self, formats: dict[str, Format]) -> dict[str, lib.BitChoice]:
+class Group:
+    """Storages that are kept alike, of which the same codecs make sense, and what the gradient says to that."""
+
+    def __init__(self, storages: list[Storage], formats: dict[str, Format]) -> None:
+        self.storages, self._formats = storages, formats
+        self.value_errors = {codec: sum(storage.squared_errors[codec] for storage in storages) for codec in storages[0].squared_errors}
+        # Where the gradient is measured: in the fewest bits, and in the most of what has a step for a block.
+        self.coarse = min(self.value_errors, key=self.bytes_in)
+        stepped = [codec for codec in self.value_errors if BITS[codec] <= 8 and codec != self.coarse]
+        self.fine = min(stepped, key=lambda codec: (-BITS[codec], self.value_errors[codec]), default=None)
+        self.gradient_errors: dict[str, float] = {}  # squared and relative, with this group alone in `coarse`, and perhaps in `fine`
+
+    @property
+    def name(self) -> str:
+        first = self.storages[0]
+        return f"{first.kind.operation} {'x'.join(map(str, first.sizes))} {str(first.kind.dtype).split('.')[-1]}"
+
+    @property
+    def exact_bytes(self) -> int:
+        return sum(storage.bytes for storage in self.storages)
+
+    @property
+    def tensors(self) -> int:
+        return sum(len(storage.elems) for storage in self.storages)
+
+    def bytes_in(self, codec: str) -> int:
+        return sum(storage.bytes_in(self._formats[codec]) for storage in self.storages)
+
+    def value_ratio(self, codec: str) -> float:
+        """How much closer the values are than in `coarse`, squared; NaN if that cannot be said."""
+        coarse = self.value_errors[self.coarse]
+        return self.value_errors[codec] / coarse if 0 < coarse < math.inf else math.nan
+
+    def error_in(self, codec: str) -> float:
+        """Squared, relative; infinite for what must not be chosen."""
+        coarse = self.gradient_errors[self.coarse]
+        fine = self.gradient_errors.get(self.fine)
+        if codec == self.coarse or coarse == 0:
+            return coarse
+        if self.value_errors[codec] == 0 < self.value_errors[self.coarse]:
+            return 0.0
+        if not math.isfinite(coarse):
+            return fine if fine is not None and self.value_errors[codec] <= self.value_errors[self.fine] else math.inf
+        ratio = self.value_ratio(codec)
+        if not math.isfinite(ratio):
+            return coarse if fine is None or codec != self.fine else fine
+        exponent = self._exponent(coarse, fine)
+        between = 1.0 if self.fine is None else min(max(ratio, self.value_ratio(self.fine)), 1.0)
+        return coarse * between**exponent * (ratio / between)
+
+    def _exponent(self, coarse: float, fine: float | None) -> float:
+        """Of how the gradient's error follows the values' from `coarse` to `fine`, both squared: 1 where it is proportional, as it is to
+        small errors of what derivatives depend on smoothly; a half below a ReLU, where values that come back as 0 get no gradient, and
+        their number is proportional to the step. A float has next to none of these."""
+        if fine is None or fine <= 0:
+            return 1.0
+        if not math.isfinite(fine):
+            return 0.0
+        between = self.value_ratio(self.fine)
+        return min(max(math.log(fine / coarse) / math.log(between), 0.0), 1.0) if 0 < between < 1 else 1.0
+
+    def choices(self) -> dict[str, lib.BitChoice]:
         """By codec; "none" keeps the group as it is."""
-        width = torch.empty(0, dtype=self.kind.dtype).element_size()
-        result = {"none": lib.BitChoice(8 * width, self.exact_bytes, 0.0)}
-        measured = self.squared_errors[self.smallest(formats)]
-        for codec, squared in self.squared_errors.items():
-            error = 0.0 if squared == 0 else self.gradient_error * squared / measured if measured > 0 else math.inf
-            most = error if error < lib.LARGEST_ERROR else lib.LARGEST_ERROR  # of a NaN, too
-            result[codec] = lib.BitChoice(BITS[codec], self.bytes_in(formats[codec]), most)
+        result = {"none": lib.BitChoice(32, self.exact_bytes, 0.0)}
+        for codec in self.value_errors:
+            error = self.error_in(codec)
+            if error < lib.LARGEST_ERROR:
+                result[codec] = lib.BitChoice(BITS[codec], self.bytes_in(codec), error)
         return result
 
 
 class Measured:
     """What qccl.measure found, for any number of budgets.
 
-    noise: relative difference of two exact gradients of the same batch, 0 where kernels add in a fixed order (many of CUDA's do not). Errors
-    are without it; what is far below it is not known well."""
+    noise: relative difference of two exact gradients of the same batch, 0 where a computation that is repeated gives the same bits (many of
+    CUDA's do not, since they add in any order). Errors are without it; what is far below it is not known well."""
 
     def __init__(self, places: list[tuple[Kind, Group | None]], formats: dict[str, Format], noise: float) -> None:
         """places: in the order in which forward saves; None for what is kept as it is."""
         self._places, self._formats = places, formats
         self._groups = list(dict.fromkeys(group for _, group in places if group is not None))
-        self._choices = [group.choices(formats) for group in self._groups]
+        self._choices = [group.choices() for group in self._groups]
         self.noise = noise
 
     @property
@@ -79,12 +125,14 @@ class Measured:
         """Of the same tensors with this codec for all, one of those that were measured; as they are where it makes them no smaller."""
         if codec not in self._formats:
             raise ValueError(f"qccl.Measured: codec {codec!r} was not measured; take one of {', '.join(self._formats)}")
-        return sum(choices.get(codec, choices["none"]).bytes for choices in self._choices)
+        return sum(group.bytes_in(codec) if codec in group.value_errors else group.exact_bytes for group in self._groups)
 
     def solve(self, budget_bytes: float) -> SolvedPlan:
         """The plan of least predicted error that keeps at most so many bytes of the batch that was measured, exactly (qcclAllocateBits). A
         budget below least_bytes is a QcclError that says what is missing."""
-        budget = max(0, int(budget_bytes))
+        if math.isnan(budget_bytes):
+            raise ValueError("qccl.Measured: a budget is a number of bytes, not NaN")
+        budget = int(min(max(budget_bytes, 0), 2**63))
         rows = [(lib.BitChoice * len(choices))(*choices.values()) for choices in self._choices]
         items = (lib.BitItem * len(rows))(*(lib.BitItem(group.name.encode(), row, len(row)) for group, row in zip(self._groups, rows)))
         chosen = (ctypes.c_size_t * len(rows))()
@@ -107,7 +155,7 @@ class Measured:
             chosen.setdefault(group.name, []).append((group, codec, choices[codec]))
         rows = [
             PlannedRow(
-                name, tuple(codec for group, codec, _ in each for _ in group.elems), sum(group.exact_bytes for group, _, _ in each),
+                name, tuple(codec for group, codec, _ in each for _ in range(group.tensors)), sum(group.exact_bytes for group, _, _ in each),
                 sum(choice.bytes for _, _, choice in each), math.sqrt(sum(choice.error for _, _, choice in each)),
             )
             for name, each in chosen.items()

@@ -13,9 +13,9 @@ import torch
 
 from . import _library as lib
 from ._pool import DTYPES, Format, coded
-from ._solved import Places, SolvedPlan, origin
+from ._solved import Placed, Places, SolvedPlan, origin
 
-PlanSpec = Union[str, Mapping[torch.dtype, Optional[str]], Callable[[torch.Tensor], Optional[str]], SolvedPlan]
+PlanSpec = Union[str, Mapping[torch.dtype, Optional[str]], Callable[[torch.Tensor], Optional[str]], SolvedPlan, Placed]
 
 # Why a tensor is kept as it is; the keys are the rows of a report.
 PARAMETER = "parameter"  # or a view, or a copy of another type (autocast) of one
@@ -27,6 +27,7 @@ STATISTICS = "statistics"  # one value a row or group: of next to no bytes, and 
 LOGARITHMS = "logarithms"  # output of log_softmax: backward raises e to them, so that a step of the codes becomes a factor
 SMALL = "small"  # fewer than min_elems, or no smaller as codes
 ASKED = "asked for"  # by the plan or by `keep`
+UNKNOWN = "not in the plan"  # of a kind that a solved plan was not measured with
 
 # Nodes that hand on a leaf's own values: seen through when it is asked whether a tensor is a copy of a parameter.
 _HANDS_ON = {
@@ -65,9 +66,7 @@ def _never(tensor: torch.Tensor, source: torch.Tensor, node: object) -> str | No
         return OTHER
     if tensor.dtype not in DTYPES:
         return TYPE
-    if tensor.numel() == 0 or tensor.is_neg():
-        return OTHER
-    return None
+    return OTHER if tensor.is_neg() else None
 
 
 def _result(source: torch.Tensor, node: object) -> str | None:
@@ -107,8 +106,8 @@ class Plan:
         self._formats = formats(*_scaling(spec, block, scale))
         self._min_elems = min_elems
         self._keep = keep
-        self._places = Places(spec) if isinstance(spec, SolvedPlan) else None
-        self._choose = self._read(spec)
+        self._places = Places(spec) if isinstance(spec, SolvedPlan) else spec if isinstance(spec, Placed) else None
+        self._choose = self._read(spec) if self._places is None else None
         self._decides_itself = callable(spec) or self._places is not None
 
     def enter(self) -> None:
@@ -122,15 +121,24 @@ class Plan:
     def __call__(self, tensor: torch.Tensor) -> Format | str:
         source = origin(tensor)
         node = source.grad_fn
-        reason = _never(tensor, source, node) or (None if self._decides_itself else better_not(tensor, source, node, self._min_elems))
+        reason = _never(tensor, source, node)
+        if reason is not None:
+            return reason
+        placed = None if self._places is None else self._places.codec(tensor)  # before anything that depends on what the tensor holds
+        elems = tensor.numel()
+        if elems == 0:
+            return OTHER
+        if not self._decides_itself:
+            reason = better_not(tensor, source, node, self._min_elems)
         if reason is None and self._keep is not None and self._keep(tensor):
             reason = ASKED
         if reason is not None:
             return reason
-        format = self._format(self._choose(tensor))
+        if self._places is not None and placed is None:
+            return UNKNOWN
+        format = self._format(placed if self._choose is None else self._choose(tensor))
         if format is None:
             return ASKED
-        elems = tensor.numel()
         return format if coded(elems, format).bytes < elems * tensor.element_size() else SMALL
 
     def _format(self, codec: str | None) -> Format | None:
@@ -152,8 +160,6 @@ class Plan:
                 self._format(codec)
             chosen = dict(spec)
             return lambda tensor: chosen.get(tensor.dtype)
-        if self._places is not None:
-            return self._places.codec
         if callable(spec):
             return spec
         raise TypeError(

@@ -1,7 +1,7 @@
 """Plans that know each saved tensor by its place: which of those from the same kind of operation it is, in the order in which forward saves.
 
 That is all that a hook can tell tensors of different layers apart by, and it is the same in every step of a model that does the same in every
-step, whatever the batch and its length.
+step, whatever the batch and its length. What is not quantized because of its contents, or because the caller keeps it, has a place as well.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class PlannedRow:
 
 @dataclass(frozen=True)
 class SolvedPlan:
-    """What qccl.measure(...).solve(budget) returns, for qccl.activations. Plain data: it can be copied, pickled and sent to other ranks.
+    """What qccl.measure(...).solve(budget) returns, for qccl.activations. Plain data: it can be copied, pickled and sent to others.
 
-    Tensors that are not in it, as of another path through the model, are kept as they are. If a kind of tensor is saved more often than it
-    was measured, the codecs begin anew: so it is where one context is entered for several micro-batches."""
+    Tensors of a kind that is not in it, as under another autocast, are kept as they are (in a report: "not in the plan"). If a kind is
+    saved more often than it was measured, the codecs begin anew: so it is where one context is entered for several micro-batches."""
 
     codecs: dict[Kind, tuple[str, ...]]  # in the order in which forward saves tensors of the kind
     block: int
@@ -76,11 +76,28 @@ class SolvedPlan:
         return "\n".join(lines)
 
 
-class Places(threading.local):
+class Placed:
+    """What a plan that goes by places is asked for: this one keeps everything."""
+
+    def enter(self) -> None:
+        """A context was entered."""
+
+    def leave(self) -> None:
+        """It was left."""
+
+    def codec(self, tensor: torch.Tensor) -> str | None:
+        """Of every saved tensor that could be quantized, whatever its contents, once and in order; None if it has no place."""
+        return "none"
+
+    def after_forward(self) -> None:
+        """Between the passes of a measurement."""
+
+
+class Places(threading.local, Placed):
     """Where each thread is in its forward pass. One context may be inside another one of the same plan."""
 
     def __init__(self, plan: SolvedPlan) -> None:
-        self._plan = plan
+        self._codecs = plan.codecs
         self._outer: list[dict[Kind, int]] = []
         self._next: dict[Kind, int] = {}
 
@@ -91,11 +108,11 @@ class Places(threading.local):
     def leave(self) -> None:
         self._next = self._outer.pop()
 
-    def codec(self, tensor: torch.Tensor) -> str:
+    def codec(self, tensor: torch.Tensor) -> str | None:
         kind = kind_of(tensor)
-        codecs = self._plan.codecs.get(kind)
+        codecs = self._codecs.get(kind)
         if codecs is None:
-            return "none"
+            return None
         place = self._next.get(kind, 0)
         self._next[kind] = place + 1
         return codecs[place % len(codecs)]

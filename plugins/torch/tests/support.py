@@ -2,6 +2,8 @@
 
 import torch
 
+import qccl
+
 
 def gradients(loss_of, parameters, context=None):
     """The loss of loss_of() and the gradients of `parameters`; forward inside `context`, backward outside."""
@@ -42,3 +44,15 @@ def computed(tensor):
 def rows(context):
     """What became of the saved tensors: their number by reason."""
     return {reason: row.tensors for reason, row in context.report().rows.items()}
+
+
+def coded_bytes(context):
+    return sum(row.bytes_after for what, row in context.report().rows.items() if what.startswith(("int", "bf16")))
+
+
+def used(step, plan):
+    """A context in which one step was made under a plan."""
+    context = qccl.activations(plan)
+    with context:
+        step().backward()
+    return context

@@ -1,0 +1,148 @@
+"""What qccl.measure leaves as it was, and what it refuses."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+import qccl
+
+
+def test_nothing_is_changed_by_measuring(device):
+    model = nn.Sequential(nn.Linear(64, 64), nn.BatchNorm1d(64), nn.Dropout(0.5), nn.GELU(), nn.Linear(64, 8)).to(device)
+    x = torch.randn(128, 64, device=device)
+    model(x).square().mean().backward()
+    before = [each.clone() for each in [*model.state_dict().values(), *(p.grad for p in model.parameters())]]
+    torch.manual_seed(3)
+    measured = qccl.measure(lambda: model(x).square().mean(), model, min_elems=64)
+    after = [*model.state_dict().values(), *(p.grad for p in model.parameters())]
+    assert all(torch.equal(a, b) for a, b in zip(before, after))
+    assert measured.noise <= 1e-6, "each pass draws the same random numbers"
+    first = torch.rand(4, device=device)
+    torch.manual_seed(3)
+    assert torch.equal(first, torch.rand(4, device=device))
+
+
+@pytest.mark.parametrize("how", ["written", "replaced", "expanded"])
+def test_buffers_are_as_before(how, device):
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(64, 64)
+            self.register_buffer("mean", torch.ones(1, 64).expand(128, 64) if how == "expanded" else torch.ones(128, 64))
+
+        def forward(self, x):
+            y = self.linear(x).tanh() * (self.mean.clone() if how == "written" else self.mean)
+            with torch.no_grad():
+                if how == "written":
+                    self.mean.mul_(0.9)
+                elif how == "replaced":
+                    self.mean = 0.9 * self.mean
+            return y.square().mean()
+
+    model = Counting().to(device)
+    buffer = model.mean
+    x = torch.randn(128, 64, device=device)
+    outer = None if how == "written" else model(x)  # whose graph holds the buffer
+    model.mean = buffer
+    assert qccl.measure(lambda: model(x), model, min_elems=64).noise < 1e-6, "each pass begins with the same buffers"
+    assert model.mean is buffer and torch.equal(buffer, torch.ones_like(buffer))
+    if outer is not None:
+        outer.backward()
+
+
+def test_nothing_is_left_when_a_step_fails(device):
+    model = nn.Sequential(nn.Linear(64, 64), nn.Tanh()).to(device)
+    passes = []
+
+    def step():
+        passes.append(0)
+        y = model(torch.ones(128, 64, device=device))
+        if len(passes) == 4:
+            raise KeyError("no batch")
+        return y.square().mean()
+
+    with pytest.raises(KeyError, match="no batch"):
+        qccl.measure(step, model, min_elems=64)
+
+
+def backward(loss):
+    loss.backward(retain_graph=True)
+    return loss
+
+
+def test_mistakes_are_named(device):
+    model = nn.Sequential(nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 64)).to(device)
+    x = torch.randn(128, 64, device=device)
+
+    def loss():
+        return model(x).square().mean()
+
+    for arguments, sentence in [
+        ({"by": "layer"}, "by is 'tensor' or 'kind', not 'layer'"),
+        ({"codecs": ["int3"]}, r"codecs \['int3'\]; take some of int4, "),
+        ({"codecs": []}, r"codecs \[\]; take some of"),
+        ({"scale": "float64"}, "scale 'float64' is unknown"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            qccl.measure(loss, model, **arguments)
+    with pytest.raises(qccl.QcclError, match="block"):
+        qccl.measure(loss, model, block=100)
+    with pytest.raises(ValueError, match="no parameter that requires a gradient"):
+        qccl.measure(loss, nn.ReLU())
+    with pytest.raises(TypeError, match="must return the loss, a tensor of one element with a gradient"):
+        qccl.measure(lambda: model(x), model)
+    with pytest.raises(ValueError, match="is 0, infinite or not a number"):
+        qccl.measure(lambda: model(x).mean() * 0, model)
+    with pytest.raises(ValueError, match="is 0, infinite or not a number"):
+        qccl.measure(lambda: model[0](torch.ones_like(x)).sum() * 1e38 * 1e38, model[0])
+    with pytest.raises(ValueError, match="saves nothing that codes would make smaller"):
+        qccl.measure(loss, model, min_elems=10**6)
+    with pytest.raises(RuntimeError, match="step\\(\\) changed .grad of a parameter; it must not do the backward pass"):
+        qccl.measure(lambda: backward(loss()), model)
+    with pytest.raises(RuntimeError, match="use_reentrant=False"):
+        qccl.measure(lambda: checkpoint(model[1:], model[0](x), use_reentrant=True).mean(), model, min_elems=64)
+    with pytest.raises(ValueError, match=r"two gradients of step\(\) differ by [0-9.]+ of their norm"):
+        generator = torch.Generator(device=device)
+        qccl.measure(lambda: model(torch.randn(128, 64, device=device, generator=generator)).square().mean(), model)
+
+
+@pytest.mark.parametrize("change", ["more", "other", "fewer", "sizes"])
+def test_a_step_that_changes_is_refused(change, device):
+    model = nn.Linear(64, 64).to(device)
+    x = torch.randn(128, 64, device=device)
+    passes = []
+
+    def step():
+        passes.append(0)
+        first = len(passes) < 3
+        y = model(x if first or change != "sizes" else x[:64]).tanh()
+        loss = (y.exp().log() if change == "other" and not first else y.sin()).square().mean()
+        return loss.exp() if change == ("fewer" if first else "more") else loss
+
+    with pytest.raises(RuntimeError, match="does not save the same tensors each time: .* instead of "):
+        qccl.measure(step, model, min_elems=64)
+
+
+def test_budgets_that_are_no_bytes(device):
+    model = nn.Sequential(nn.Linear(64, 64), nn.Tanh()).to(device)
+    measured = qccl.measure(lambda: model(torch.ones(128, 64, device=device)).square().mean(), model, min_elems=64)
+    assert measured.least_bytes == measured.bytes_in("int4") < measured.exact_bytes == 128 * 64 * 4
+    for budget in (float("inf"), 2**64, 10**30):
+        assert measured.solve(budget).bytes == measured.exact_bytes
+    with pytest.raises(ValueError, match="a budget is a number of bytes, not NaN"):
+        measured.solve(float("nan"))
+    with pytest.raises(qccl.QcclError, match="a budget of 0 bytes is too small"):
+        measured.solve(-1)
+    with pytest.raises(ValueError, match="codec 'fp8e4m3' was not measured; take one of "):
+        measured.bytes_in("fp8e4m3")
+
+
+def test_distributed_data_parallel_is_refused(tmp_path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", world_size=1, rank=0)
+    try:
+        model = nn.parallel.DistributedDataParallel(nn.Linear(4, 4))
+        with pytest.raises(TypeError, match="measure the module inside of DistributedDataParallel"):
+            qccl.measure(lambda: model(torch.ones(2, 4)).sum(), model)
+    finally:
+        torch.distributed.destroy_process_group()
