@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""What qccl.measure predicts, and what is then true, on small random models of many architectures: error of the gradient of all parameters
+when everything is kept in one codec, and under the plan that is solved for the same bytes.
+
+    python bench/torch_architectures.py                    # on the host, a minute
+    python bench/torch_architectures.py --device cuda --models gpt2 t5 --by kind
+
+qccl is the installed package, or PYTHONPATH=plugins/torch LIBQCCL_PATH=build/lib/libqccl.so.0. Nothing is downloaded. Columns: saved tensors
+that a plan decides about, passes; for the bytes of each codec: error with that codec for all, error of the solved plan, and what was
+predicted for it over that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+
+import torch
+import transformers as tf
+from torch import nn
+from torch.nn import functional
+
+import qccl
+
+CODECS = ("int4", "int5", "int6", "int8")
+Step = Callable[[], torch.Tensor]
+
+
+def language(config: tf.PretrainedConfig, model: type, device: str) -> tuple[nn.Module, Step]:
+    config._attn_implementation = "eager"
+    net = model(config).to(device).train()
+    tokens = torch.randint(0, 256, (2, 64), device=device)
+    return net, lambda: net(input_ids=tokens, labels=tokens.clone()).loss
+
+
+def gpt2(device: str, **more: object) -> tuple[nn.Module, Step]:
+    none = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    return language(tf.GPT2Config(n_layer=3, n_head=4, n_embd=64, vocab_size=256, n_positions=64, **{**none, **more}), tf.GPT2LMHeadModel, device)
+
+
+def gpt2_dropout(device: str) -> tuple[nn.Module, Step]:
+    return gpt2(device, resid_pdrop=0.1, embd_pdrop=0.1, attn_pdrop=0.1)
+
+
+def gpt2_relu(device: str) -> tuple[nn.Module, Step]:
+    return gpt2(device, activation_function="relu")
+
+
+def gpt2_bfloat16(device: str) -> tuple[nn.Module, Step]:
+    net, step = gpt2(device)
+    return net.bfloat16(), step
+
+
+def bert(device: str) -> tuple[nn.Module, Step]:
+    shape = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128, "vocab_size": 256}
+    return language(tf.BertConfig(**shape, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0), tf.BertForMaskedLM, device)
+
+
+def t5(device: str) -> tuple[nn.Module, Step]:
+    shape = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 256, "decoder_start_token_id": 0}
+    return language(tf.T5Config(**shape, dropout_rate=0.0), tf.T5ForConditionalGeneration, device)
+
+
+def opt(device: str) -> tuple[nn.Module, Step]:
+    shape = {"hidden_size": 64, "num_hidden_layers": 3, "ffn_dim": 128, "num_attention_heads": 4, "vocab_size": 256, "word_embed_proj_dim": 64}
+    return language(tf.OPTConfig(**shape, max_position_embeddings=64, dropout=0.0), tf.OPTForCausalLM, device)
+
+
+def llama(device: str) -> tuple[nn.Module, Step]:
+    shape = {"hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2}
+    return language(tf.LlamaConfig(**shape, vocab_size=256, max_position_embeddings=64), tf.LlamaForCausalLM, device)
+
+
+def mixtral(device: str) -> tuple[nn.Module, Step]:
+    shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config = tf.MixtralConfig(**shape, num_local_experts=4, vocab_size=256, max_position_embeddings=64)
+    return language(config, tf.MixtralForCausalLM, device)
+
+
+def vit(device: str) -> tuple[nn.Module, Step]:
+    shape = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128, "image_size": 32, "patch_size": 4}
+    config = tf.ViTConfig(**shape, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, num_labels=10)
+    config._attn_implementation = "eager"
+    net = tf.ViTForImageClassification(config).to(device).train()
+    pictures, labels = torch.randn(8, 3, 32, 32, device=device), torch.randint(0, 10, (8,), device=device)
+    return net, lambda: net(pixel_values=pictures, labels=labels).loss
+
+
+class Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
+        self.norms = nn.ModuleList([nn.BatchNorm2d(channels) for _ in range(2)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norms[0](self.first(x)).relu_()
+        return self.norms[1](self.second(y)).add_(x).relu_()
+
+
+def resnet(device: str) -> tuple[nn.Module, Step]:
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10)]
+    net = nn.Sequential(nn.Conv2d(3, 16, 3), *[Residual(16) for _ in range(3)], *head).to(device)
+    pictures, labels = torch.randn(16, 3, 32, 32, device=device), torch.randint(0, 10, (16,), device=device)
+    return net, lambda: functional.cross_entropy(net(pictures), labels)
+
+
+def lstm(device: str) -> tuple[nn.Module, Step]:
+    """Of cells: cuDNN's LSTM keeps what it saves out of reach."""
+    net = nn.ModuleDict({"cell": nn.LSTMCell(64, 64), "head": nn.Linear(64, 10)}).to(device)
+    x, labels = torch.randn(16, 128, 64, device=device), torch.randint(0, 10, (128,), device=device)
+
+    def step() -> torch.Tensor:
+        state = None
+        for part in x:
+            state = net["cell"](part, state)
+        return functional.cross_entropy(net["head"](state[0]), labels)
+
+    return net, step
+
+
+MODELS = [llama, gpt2, gpt2_dropout, gpt2_relu, gpt2_bfloat16, bert, t5, opt, mixtral, vit, resnet, lstm]
+
+
+def difference(model: nn.Module, step: Step, contexts: list[qccl.activations]) -> list[float]:
+    """Of gradients under each context from the exact one, relative; from the same state each time."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    gradients = []
+    for context in [qccl.activations("none"), *contexts]:
+        torch.manual_seed(1)
+        for name, buffer in model.named_buffers():
+            buffer.data.copy_(buffers[name])
+        with context:
+            loss = step()
+        gradients.append(torch.autograd.grad(loss, parameters, allow_unused=True))
+    exact = [part for part in gradients[0] if part is not None]
+    square = sum(float(part.double().square().sum()) for part in exact)
+    result = []
+    for gradient in gradients[1:]:
+        parts = [part for part in gradient if part is not None]
+        result.append((sum(float((a.double() - b.double()).square().sum()) for a, b in zip(parts, exact)) / square) ** 0.5)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [model.__name__ for model in MODELS]
+    parser.add_argument("--models", nargs="+", default=names, choices=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--by", default="tensor", choices=["tensor", "kind"])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--min-elems", type=int, default=256)
+    parser.add_argument("--json", metavar="FILE", help="the same, a line for each model and codec")
+    args = parser.parse_args()
+
+    print(f"{'model':<14}{'tensors':>8}{'passes':>8}  " + "".join(f"| {codec:>7}{'solved':>9}{'pred.':>7} " for codec in CODECS))
+    lines = []
+    for make in (model for model in MODELS if model.__name__ in args.models):
+        torch.manual_seed(0)
+        model, step = make(args.device)
+        passes: list[int] = []
+
+        def counted(step: Step = step, passes: list[int] = passes) -> torch.Tensor:
+            passes.append(0)
+            return step()
+
+        torch.manual_seed(1)
+        measured = qccl.measure(counted, model, by=args.by, min_elems=args.min_elems)
+        cells, tensors = "", 0
+        for codec in CODECS:
+            plan = measured.solve(max(measured.bytes_in(codec), measured.least_bytes))
+            uniform, solved = difference(model, step, [qccl.activations(codec, min_elems=args.min_elems), qccl.activations(plan)])
+            tensors = sum(len(row.codecs) for row in plan.rows)
+            cells += f"| {uniform:>7.4f}{solved:>9.4f}{plan.predicted_error / solved:>7.2f} "
+            lines.append(
+                {"model": make.__name__, "by": args.by, "bytes_of": codec, "bytes": plan.bytes, "error": uniform, "solved": solved,
+                 "predicted": plan.predicted_error, "tensors": tensors, "passes": len(passes), "noise": measured.noise}
+            )  # fmt: skip
+        print(f"{make.__name__:<14}{tensors:>8}{len(passes):>8}  {cells}", flush=True)
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
