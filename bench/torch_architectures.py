@@ -4,10 +4,12 @@ when everything is kept in one codec, and under the plan that is solved for the 
 
     python bench/torch_architectures.py                    # on the host, a minute
     python bench/torch_architectures.py --device cuda --models gpt2 t5 --by kind
+    python bench/torch_architectures.py --age 200          # after so many steps of Adam: how true the plan of the beginning still is
 
 qccl is the installed package, or PYTHONPATH=plugins/torch LIBQCCL_PATH=build/lib/libqccl.so.0. Nothing is downloaded. Columns: saved tensors
 that a plan decides about, passes; for the bytes of each codec: error with that codec for all, error of the solved plan, and what was
-predicted for it over that.
+predicted for it over that. With --age: losses, and for the bytes of int5 errors at the end: int5 for all, the plan of the beginning, and one
+that is measured anew.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ def language(config: tf.PretrainedConfig, model: type, device: str) -> tuple[nn.
 
 def gpt2(device: str, **more: object) -> tuple[nn.Module, Step]:
     none = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-    return language(tf.GPT2Config(n_layer=3, n_head=4, n_embd=64, vocab_size=256, n_positions=64, **{**none, **more}), tf.GPT2LMHeadModel, device)
+    config = tf.GPT2Config(n_layer=3, n_head=4, n_embd=64, vocab_size=256, n_positions=64, **{**none, **more})
+    return language(config, tf.GPT2LMHeadModel, device)
 
 
 def gpt2_dropout(device: str) -> tuple[nn.Module, Step]:
@@ -63,8 +66,8 @@ def t5(device: str) -> tuple[nn.Module, Step]:
 
 
 def opt(device: str) -> tuple[nn.Module, Step]:
-    shape = {"hidden_size": 64, "num_hidden_layers": 3, "ffn_dim": 128, "num_attention_heads": 4, "vocab_size": 256, "word_embed_proj_dim": 64}
-    return language(tf.OPTConfig(**shape, max_position_embeddings=64, dropout=0.0), tf.OPTForCausalLM, device)
+    shape = {"hidden_size": 64, "num_hidden_layers": 3, "ffn_dim": 128, "num_attention_heads": 4, "vocab_size": 256}
+    return language(tf.OPTConfig(**shape, word_embed_proj_dim=64, max_position_embeddings=64, dropout=0.0), tf.OPTForCausalLM, device)
 
 
 def llama(device: str) -> tuple[nn.Module, Step]:
@@ -79,8 +82,8 @@ def mixtral(device: str) -> tuple[nn.Module, Step]:
 
 
 def vit(device: str) -> tuple[nn.Module, Step]:
-    shape = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128, "image_size": 32, "patch_size": 4}
-    config = tf.ViTConfig(**shape, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, num_labels=10)
+    shape = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128, "image_size": 32}
+    config = tf.ViTConfig(**shape, patch_size=4, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, num_labels=10)
     config._attn_implementation = "eager"
     net = tf.ViTForImageClassification(config).to(device).train()
     pictures, labels = torch.randn(8, 3, 32, 32, device=device), torch.randint(0, 10, (8,), device=device)
@@ -119,7 +122,9 @@ def lstm(device: str) -> tuple[nn.Module, Step]:
     return net, step
 
 
-MODELS = [llama, gpt2, gpt2_dropout, gpt2_relu, gpt2_bfloat16, bert, t5, opt, mixtral, vit, resnet, lstm]
+MODELS: list[Callable[[str], tuple[nn.Module, Step]]] = [
+    llama, gpt2, gpt2_dropout, gpt2_relu, gpt2_bfloat16, bert, t5, opt, mixtral, vit, resnet, lstm,
+]  # fmt: skip
 
 
 def difference(model: nn.Module, step: Step, contexts: list[qccl.activations]) -> list[float]:
@@ -143,6 +148,37 @@ def difference(model: nn.Module, step: Step, contexts: list[qccl.activations]) -
     return result
 
 
+def train(model: nn.Module, step: Step, steps: int) -> tuple[float, float]:
+    """On the one batch, exactly; the losses of the first step and the last."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = step()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    optimizer.zero_grad()
+    return losses[0], losses[-1]
+
+
+def age(args: argparse.Namespace) -> None:
+    print(f"{'model':<14}{'first loss':>11}{'last':>8}{'int5':>9}{'old plan':>10}{'new plan':>10}")
+    for make in (model for model in MODELS if model.__name__ in args.models):
+        torch.manual_seed(0)
+        model, step = make(args.device)
+
+        def solved(model: nn.Module = model, step: Step = step) -> qccl.activations:
+            measured = qccl.measure(step, model, by=args.by, min_elems=args.min_elems)
+            return qccl.activations(measured.solve(measured.bytes_in("int5")))
+
+        old = solved()
+        first, last = train(model, step, args.age)
+        uniform = qccl.activations("int5", min_elems=args.min_elems)
+        errors = difference(model, step, [uniform, old, solved()])
+        print(f"{make.__name__:<14}{first:>11.3f}{last:>8.3f}{errors[0]:>9.4f}{errors[1]:>10.4f}{errors[2]:>10.4f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [model.__name__ for model in MODELS]
@@ -150,8 +186,12 @@ def main() -> None:
     parser.add_argument("--by", default="tensor", choices=["tensor", "kind"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--min-elems", type=int, default=256)
-    parser.add_argument("--json", metavar="FILE", help="the same, a line for each model and codec")
+    parser.add_argument("--age", type=int, metavar="STEPS", help="train for so many steps first")
+    parser.add_argument("--json", metavar="FILE", help="the same without --age, a line for each model and codec")
     args = parser.parse_args()
+    if args.age:
+        age(args)
+        return
 
     print(f"{'model':<14}{'tensors':>8}{'passes':>8}  " + "".join(f"| {codec:>7}{'solved':>9}{'pred.':>7} " for codec in CODECS))
     lines = []

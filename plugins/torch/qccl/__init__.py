@@ -16,11 +16,13 @@ from ._library import QcclError, library, version_of
 
 # By name, the module that it is in.
 _NEED_TORCH = {
-    "Measured": "_measured", "SolvedPlan": "_solved", "activations": "_activations", "measure": "_measure", "pool_stats": "_pool",
-    "release_pools": "_pool", "trace_pools": "_pool",
+    "Measured": "_measured", "SolvedPlan": "_solved", "activations": "_activations", "gradient_error": "_measure", "measure": "_measure",
+    "pool_stats": "_pool", "release_pools": "_pool", "trace_pools": "_pool",
 }  # fmt: skip
 
-__all__ = ["Measured", "QcclError", "SolvedPlan", "activations", "measure", "pool_stats", "release_pools", "trace_pools", "version"]
+__all__ = [
+    "Measured", "QcclError", "SolvedPlan", "activations", "gradient_error", "measure", "pool_stats", "release_pools", "trace_pools", "version",
+]  # fmt: skip
 
 
 def version() -> str:

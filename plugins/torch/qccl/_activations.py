@@ -61,7 +61,7 @@ class activations:  # noqa: N801: a context manager, named like torch.no_grad
 
     def __exit__(self, *exception: object) -> None:
         self._hooks.__exit__(*exception)
-        self._plan.leave()
+        self._plan.leave(exception[0] is not None)
 
     def report(self) -> Report:
         """What was kept since the context was made or reset, by reason."""

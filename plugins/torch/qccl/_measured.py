@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import numbers
 from dataclasses import dataclass, field
 
 from . import _library as lib
@@ -33,11 +34,14 @@ class Group:
     def __init__(self, storages: list[Storage], formats: dict[str, Format]) -> None:
         self.storages, self._formats = storages, formats
         self.value_errors = {codec: sum(storage.squared_errors[codec] for storage in storages) for codec in storages[0].squared_errors}
-        # Where the gradient is measured: in the fewest bits, and in the most of what has a step for a block.
-        self.coarse = min(self.value_errors, key=self.bytes_in)
-        stepped = [codec for codec in self.value_errors if BITS[codec] <= 8 and codec != self.coarse]
-        self.fine = min(stepped, key=lambda codec: (-BITS[codec], self.value_errors[codec]), default=None)
-        self.gradient_errors: dict[str, float] = {}  # squared and relative, with this group alone in `coarse`, and perhaps in `fine`
+        # Where the gradient is measured: the ends of the codecs that have a step for a block, between which errors follow from the values',
+        # and each float, of which nothing follows from those.
+        integers = [codec for codec in self.value_errors if codec.startswith("int")]
+        self.floats = [codec for codec in self.value_errors if codec not in integers]
+        self.coarse = min(integers or self.floats, key=BITS.__getitem__)
+        self.fine = max(integers or self.floats, key=BITS.__getitem__)
+        # Squared and relative, with this group alone in a codec: in `coarse`, and in others as far as that can be told from noise.
+        self.gradient_errors: dict[str, float] = {}
 
     @property
     def name(self) -> str:
@@ -63,30 +67,28 @@ class Group:
     def error_in(self, codec: str) -> float:
         """Squared, relative; infinite for what must not be chosen."""
         coarse = self.gradient_errors[self.coarse]
-        fine = self.gradient_errors.get(self.fine)
-        if codec == self.coarse or coarse == 0:
-            return coarse
-        if self.value_errors[codec] == 0 < self.value_errors[self.coarse]:
+        measured = self.gradient_errors.get(codec)
+        ratio = self.value_ratio(codec)
+        if measured is not None and (codec == self.coarse or codec in self.floats or not math.isfinite(coarse)):
+            return measured
+        if coarse == 0 or ratio == 0:
             return 0.0
         if not math.isfinite(coarse):
-            return fine if fine is not None and self.value_errors[codec] <= self.value_errors[self.fine] else math.inf
-        ratio = self.value_ratio(codec)
+            return math.inf
         if not math.isfinite(ratio):
-            return coarse if fine is None or codec != self.fine else fine
-        exponent = self._exponent(coarse, fine)
-        between = 1.0 if self.fine is None else min(max(ratio, self.value_ratio(self.fine)), 1.0)
-        return coarse * between**exponent * (ratio / between)
+            return coarse if measured is None else measured
+        return coarse * ratio ** (1.0 if codec in self.floats else self._exponent(coarse))
 
-    def _exponent(self, coarse: float, fine: float | None) -> float:
+    def _exponent(self, coarse: float) -> float:
         """Of how the gradient's error follows the values' from `coarse` to `fine`, both squared: 1 where it is proportional, as it is to
         small errors of what derivatives depend on smoothly; a half below a ReLU, where values that come back as 0 get no gradient, and
-        their number is proportional to the step. A float has next to none of these."""
-        if fine is None or fine <= 0:
+        their number is proportional to the step."""
+        fine, ratio = self.gradient_errors.get(self.fine), self.value_ratio(self.fine)
+        if fine is None or fine <= 0 or not 0 < ratio < 1:
             return 1.0
         if not math.isfinite(fine):
             return 0.0
-        between = self.value_ratio(self.fine)
-        return min(max(math.log(fine / coarse) / math.log(between), 0.0), 1.0) if 0 < between < 1 else 1.0
+        return min(max(math.log(fine / coarse) / math.log(ratio), 0.0), 1.0)
 
     def choices(self) -> dict[str, lib.BitChoice]:
         """By codec; "none" keeps the group as it is."""
@@ -105,7 +107,7 @@ class Measured:
     CUDA's do not, since they add in any order). Errors are without it; what is far below it is not known well."""
 
     def __init__(self, places: list[tuple[Kind, Group | None]], formats: dict[str, Format], noise: float) -> None:
-        """places: in the order in which forward saves; None for what is kept as it is."""
+        """places: in the order in which forward saves; None for what is not decided about."""
         self._places, self._formats = places, formats
         self._groups = list(dict.fromkeys(group for _, group in places if group is not None))
         self._choices = [group.choices() for group in self._groups]
@@ -130,18 +132,23 @@ class Measured:
     def solve(self, budget_bytes: float) -> SolvedPlan:
         """The plan of least predicted error that keeps at most so many bytes of the batch that was measured, exactly (qcclAllocateBits). A
         budget below least_bytes is a QcclError that says what is missing."""
-        if math.isnan(budget_bytes):
-            raise ValueError("qccl.Measured: a budget is a number of bytes, not NaN")
+        if not isinstance(budget_bytes, numbers.Real) or budget_bytes != budget_bytes:
+            raise TypeError(f"qccl.Measured: a budget is a number of bytes, not {budget_bytes!r}")
         budget = int(min(max(budget_bytes, 0), 2**63))
         rows = [(lib.BitChoice * len(choices))(*choices.values()) for choices in self._choices]
         items = (lib.BitItem * len(rows))(*(lib.BitItem(group.name.encode(), row, len(row)) for group, row in zip(self._groups, rows)))
         chosen = (ctypes.c_size_t * len(rows))()
         total_bytes, total_error = ctypes.c_uint64(), ctypes.c_double()
-        lib.call("qcclAllocateBits", items, len(rows), budget, chosen, ctypes.byref(total_bytes), ctypes.byref(total_error))
+        try:
+            lib.call("qcclAllocateBits", items, len(rows), budget, chosen, ctypes.byref(total_bytes), ctypes.byref(total_error))
+        except lib.QcclError as error:
+            if budget < self.least_bytes:
+                raise
+            raise lib.QcclError(error.code, f"{error}: measure by='kind', or fewer codecs") from None
         codec_of = {group: list(choices)[index] for group, choices, index in zip(self._groups, self._choices, chosen)}
-        codecs: dict[Kind, list[str]] = {}
+        codecs: dict[Kind, list[str | None]] = {}
         for kind, group in self._places:
-            codecs.setdefault(kind, []).append("none" if group is None else codec_of[group])
+            codecs.setdefault(kind, []).append(None if group is None else codec_of[group])
         format = next(iter(self._formats.values()))
         return SolvedPlan(
             codecs={kind: tuple(each) for kind, each in codecs.items()}, block=format.block, scale=format.scale,

@@ -27,7 +27,7 @@ STATISTICS = "statistics"  # one value a row or group: of next to no bytes, and 
 LOGARITHMS = "logarithms"  # output of log_softmax: backward raises e to them, so that a step of the codes becomes a factor
 SMALL = "small"  # fewer than min_elems, or no smaller as codes
 ASKED = "asked for"  # by the plan or by `keep`
-UNKNOWN = "not in the plan"  # of a kind that a solved plan was not measured with
+UNDECIDED = "not in the plan"  # that was solved
 
 # Nodes that hand on a leaf's own values: seen through when it is asked whether a tensor is a copy of a parameter.
 _HANDS_ON = {
@@ -114,9 +114,9 @@ class Plan:
         if self._places is not None:
             self._places.enter()
 
-    def leave(self) -> None:
+    def leave(self, failed: bool) -> None:
         if self._places is not None:
-            self._places.leave()
+            self._places.leave(failed)
 
     def __call__(self, tensor: torch.Tensor) -> Format | str:
         source = origin(tensor)
@@ -135,7 +135,7 @@ class Plan:
         if reason is not None:
             return reason
         if self._places is not None and placed is None:
-            return UNKNOWN
+            return UNDECIDED
         format = self._format(placed if self._choose is None else self._choose(tensor))
         if format is None:
             return ASKED

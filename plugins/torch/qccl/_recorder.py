@@ -9,7 +9,7 @@ import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from . import _plan
-from ._exact_passes import pieces
+from ._exact_passes import squared_norm
 from ._layout import Layout, elements_of
 from ._measured import Storage
 from ._packed import storage_of
@@ -68,14 +68,15 @@ class Recorder(Placed):
 def _squared_error(tensor: torch.Tensor, layout: Layout, format: Format) -> float:
     """Of the values, when they come back from the pool."""
     with torch.no_grad():
+        row = layout.row(tensor)
         pool = pool_of(tensor.device)
-        number = pool.save(layout.row(tensor), layout.elems, format, pool.current_stream())
+        number = pool.save(row, layout.elems, format, pool.current_stream())
         try:
-            got = layout.empty(tensor.dtype, tensor.device)
+            got = torch.empty(layout.elems, dtype=tensor.dtype, device=tensor.device)
             pool.read(number, got, layout.elems, format)
         finally:
             pool.free(number)
-        return sum(float((a.double() - b.double()).square().sum()) for a, b in zip(pieces(got), pieces(tensor)))
+        return squared_norm(got, row.detach().as_strided((layout.elems,), (1,)))
 
 
 class Replay(Placed):

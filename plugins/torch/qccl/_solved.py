@@ -7,6 +7,7 @@ step, whatever the batch and its length. What is not quantized because of its co
 from __future__ import annotations
 
 import threading
+import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,14 +44,15 @@ class PlannedRow:
     error: float  # of the gradient, relative, that they are predicted to add
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SolvedPlan:
     """What qccl.measure(...).solve(budget) returns, for qccl.activations. Plain data: it can be copied, pickled and sent to others.
 
-    Tensors of a kind that is not in it, as under another autocast, are kept as they are (in a report: "not in the plan"). If a kind is
-    saved more often than it was measured, the codecs begin anew: so it is where one context is entered for several micro-batches."""
+    What it does not decide about is kept (in a report: "not in the plan"): statistics, data, what was small when it was measured, and kinds
+    of tensors that were not there then, as under another autocast. A context that is entered once for several micro-batches begins with the
+    first place again when all have been gone through."""
 
-    codecs: dict[Kind, tuple[str, ...]]  # in the order in which forward saves tensors of the kind
+    codecs: dict[Kind, tuple[str | None, ...]]  # in the order in which forward saves tensors of the kind; None: not decided about
     block: int
     scale: str
     rows: tuple[PlannedRow, ...]
@@ -60,9 +62,10 @@ class SolvedPlan:
 
     def as_dict(self) -> dict:
         rows = [{**vars(row), "codecs": list(row.codecs)} for row in self.rows]
+        places = [{**kind._asdict(), "dtype": str(kind.dtype), "codecs": list(codecs)} for kind, codecs in self.codecs.items()]
         return {
             "block": self.block, "scale": self.scale, "budget_bytes": self.budget_bytes, "bytes": self.bytes,
-            "predicted_error": self.predicted_error, "rows": rows,
+            "predicted_error": self.predicted_error, "rows": rows, "places": places,
         }  # fmt: skip
 
     def __str__(self) -> str:
@@ -77,20 +80,25 @@ class SolvedPlan:
 
 
 class Placed:
-    """What a plan that goes by places is asked for: this one keeps everything."""
+    """A plan that goes by places."""
 
     def enter(self) -> None:
         """A context was entered."""
 
-    def leave(self) -> None:
-        """It was left."""
-
-    def codec(self, tensor: torch.Tensor) -> str | None:
-        """Of every saved tensor that could be quantized, whatever its contents, once and in order; None if it has no place."""
-        return "none"
+    def leave(self, failed: bool) -> None:
+        """It was left, by an exception or not."""
 
     def after_forward(self) -> None:
         """Between the passes of a measurement."""
+
+    def codec(self, tensor: torch.Tensor) -> str | None:
+        """Of every saved tensor that could be quantized, whatever its contents, once and in order; None: not decided about."""
+        raise NotImplementedError
+
+
+class KeepAll(Placed):
+    def codec(self, tensor: torch.Tensor) -> str | None:
+        return "none"
 
 
 class Places(threading.local, Placed):
@@ -100,12 +108,24 @@ class Places(threading.local, Placed):
         self._codecs = plan.codecs
         self._outer: list[dict[Kind, int]] = []
         self._next: dict[Kind, int] = {}
+        self._warned = False
 
     def enter(self) -> None:
         self._outer.append(self._next)
         self._next = {}
 
-    def leave(self) -> None:
+    def leave(self, failed: bool) -> None:
+        if not failed and not self._warned:
+            for kind, count in self._next.items():
+                if count % len(self._codecs[kind]):
+                    self._warned = True
+                    warnings.warn(
+                        f"qccl.activations: forward saved {count} tensors of {kind.operation} where the plan was measured with "
+                        f"{len(self._codecs[kind])}, so that codecs may be those of other layers; is another path taken through the model?",
+                        RuntimeWarning,
+                        stacklevel=4,
+                    )
+                    break
         self._next = self._outer.pop()
 
     def codec(self, tensor: torch.Tensor) -> str | None:

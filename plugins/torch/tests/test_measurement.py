@@ -45,3 +45,11 @@ def test_the_measurement_of_architectures(tmp_path):
     for line in lines:
         assert line["solved"] < 1.01 * line["error"] and 0.7 < line["predicted"] / line["solved"] < 1.5
     assert [line.split()[0] for line in output.splitlines()] == ["model", "gpt2", "resnet"]
+
+
+def test_the_measurement_of_old_plans():
+    pytest.importorskip("transformers")
+    output = run("torch_architectures.py", "--models", "vit", "--by", "kind", "--age", "20")
+    name, first, last, int5, old, new = output.splitlines()[1].split()
+    assert name == "vit" and float(last) < 0.5 * float(first)
+    assert 0 < float(new) < 0.8 * float(int5) and float(old) > 0

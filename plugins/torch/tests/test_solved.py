@@ -3,6 +3,7 @@
 import pickle
 import re
 import threading
+import warnings
 
 import pytest
 import torch
@@ -52,6 +53,7 @@ def test_a_plan_holds_for_other_batches_and_contexts(device):
     assert counts(again, 5) == expected
 
 
+@pytest.mark.filterwarnings("ignore:qccl.activations. forward saved")
 def test_a_context_inside_itself_begins_at_the_first_place(device):
     context = qccl.activations(by_hand("int4", "int8"))
     x = torch.randn(64, 64, device=device, requires_grad=True).clone()
@@ -72,6 +74,7 @@ def test_a_context_inside_itself_begins_at_the_first_place(device):
     del losses[:]
 
 
+@pytest.mark.filterwarnings("ignore:qccl.activations. forward saved")
 def test_threads_are_at_places_of_their_own(device):
     """Both in the context at once, each at its first place."""
     context = qccl.activations(by_hand("int4", "int8"))
@@ -120,6 +123,28 @@ def test_what_a_plan_does_not_know_is_kept_and_said(device):
     with torch.autocast(device.type, dtype=torch.bfloat16):
         context = used(step, plan)
     assert rows(context)["not in the plan"] > 20
+
+
+def test_another_number_of_tensors_is_said_once(device):
+    """As where a layer is skipped: the codecs of those behind it are other layers'."""
+    x = torch.randn(64, 64, device=device, requires_grad=True).clone()
+    context = qccl.activations(by_hand("int4", "int8"))
+    for tensors, warned in [(2, 0), (4, 0), (0, 0), (3, 1), (1, 0)]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with context:
+                losses = [tanh_of(x) for _ in range(tensors)]
+            del losses
+        assert len(caught) == warned
+        if caught:
+            assert "forward saved 3 tensors of TanhBackward0 where the plan was measured with 2" in str(caught[0].message)
+            assert caught[0].filename == __file__
+    context = qccl.activations(by_hand("int4", "int8"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(KeyError), context:
+            tanh_of(x)
+            raise KeyError
 
 
 def test_small_tensors_are_the_plans_to_decide_about(device):
