@@ -115,18 +115,16 @@ class Places(threading.local, Placed):
         self._next = {}
 
     def leave(self, failed: bool) -> None:
-        if not failed and not self._warned:
-            for kind, count in self._next.items():
-                if count % len(self._codecs[kind]):
-                    self._warned = True
-                    warnings.warn(
-                        f"qccl.activations: forward saved {count} tensors of {kind.operation} where the plan was measured with "
-                        f"{len(self._codecs[kind])}, so that codecs may be those of other layers; is another path taken through the model?",
-                        RuntimeWarning,
-                        stacklevel=4,
-                    )
-                    break
-        self._next = self._outer.pop()
+        saved, self._next = self._next, self._outer.pop()
+        other = [kind for kind, count in saved.items() if count % len(self._codecs[kind])]
+        if other and not failed and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"qccl.activations: forward saved {saved[other[0]]} tensors of {other[0].operation} where the plan was measured with "
+                f"{len(self._codecs[other[0]])}, so that codecs may be those of other layers; is another path taken through the model?",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
     def codec(self, tensor: torch.Tensor) -> str | None:
         kind = kind_of(tensor)
