@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import qccl
+from qccl import _library
 
 
 def test_nothing_is_changed_by_measuring(device):
@@ -65,6 +66,32 @@ def test_buffers_are_as_before(how, device):
     else:
         assert {name: buffer._version for name, buffer in buffers.items() if buffer is not None} == versions
         outer.backward()
+
+
+def test_what_to_do_where_an_exact_solution_is_too_much(device, monkeypatch):
+    model = nn.Sequential(nn.Linear(64, 64), nn.Tanh()).to(device)
+    measured = qccl.measure(lambda: model(torch.ones(128, 64, device=device)).square().mean(), model, min_elems=64)
+
+    def refuse(name, *arguments):
+        raise qccl.QcclError(4, "too many allocations are equally good")
+
+    monkeypatch.setattr(_library, "call", refuse)
+    with pytest.raises(qccl.QcclError, match="equally good: measure by='kind', or fewer codecs") as caught:
+        measured.solve(measured.exact_bytes)
+    assert caught.value.code == 4
+
+
+def test_a_buffer_of_another_size_is_as_before(device):
+    """Its memory is gone, so that another one comes in its place."""
+    model = nn.Linear(64, 64).to(device)
+    model.register_buffer("seen", torch.arange(8.0, device=device))
+
+    def step():
+        model.seen.data = torch.cat([model.seen, model.seen[-1:] + 1])
+        return (model(torch.ones(128, 64, device=device)).tanh() * len(model.seen)).mean()
+
+    assert qccl.measure(step, model, min_elems=64).noise < 1e-6
+    assert model.seen.tolist() == list(range(8))
 
 
 def test_gradients_are_as_before_when_a_step_fills_them(device):
@@ -195,7 +222,7 @@ def test_budgets_that_are_no_bytes(device):
     for budget in (float("nan"), "5MB", None):
         with pytest.raises(TypeError, match="a budget is a number of bytes, not "):
             measured.solve(budget)
-    with pytest.raises(qccl.QcclError, match="a budget of 0 bytes is too small"):
+    with pytest.raises(qccl.QcclError, match="a budget of 0 bytes is too small.* bytes$"):
         measured.solve(-1)
     with pytest.raises(ValueError, match="codec 'fp8e4m3' was not measured; take one of "):
         measured.bytes_in("fp8e4m3")

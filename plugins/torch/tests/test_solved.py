@@ -31,6 +31,7 @@ def test_a_plan_holds_for_other_batches_and_contexts(device):
     assert len({codec for codecs in plan.codecs.values() for codec in codecs}) > 2
     plan = pickle.loads(pickle.dumps(plan))
     expected = rows(used(step, plan))
+    assert expected["not in the plan"] > 0 and "asked for" not in expected, "nobody asked for what is not decided about"
 
     def counts(context, steps=1):
         assert context.report().held_bytes == 0
