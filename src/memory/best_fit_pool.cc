@@ -25,8 +25,7 @@ std::byte* BestFitPool::take(std::string_view name, std::size_t bytes, StreamHan
   const std::size_t needed = aligned(bytes);
   FreeBlocks::Entry* block = blocks_.bestFit(needed);
   if (block == nullptr) {
-    segments_.emplace_back(strCat(owner_, ": ", saved == nullptr ? std::string(name) : describe(*saved)), space_,
-                           std::max(needed, segmentBytes_));
+    segments_.emplace_back(saved == nullptr ? strCat(owner_, ": ", name) : the(*saved), space_, std::max(needed, segmentBytes_));
     reservedBytes_ += segments_.back().bytes();
     blocks_.addSegment(segments_.back().at(0), segments_.back().bytes());
     block = blocks_.bestFit(needed);
