@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import json
 import statistics
 import time
@@ -128,14 +127,11 @@ class Run:
     def solved(self, plan: str) -> qccl.activations:
         """Of least error for the bytes of all tensors in one codec."""
         if self.measured is None:
-            passes, begin = itertools.count(), time.perf_counter()
-
-            def forward() -> torch.Tensor:
-                next(passes)
-                return self.model(input_ids=self.tokens, labels=self.tokens).loss
-
-            self.measured = qccl.measure(forward, self.model, by=self.args.by, **self.options)
-            took = f"{time.perf_counter() - begin:.1f} s, {next(passes)} passes"
+            begin = time.perf_counter()
+            self.measured = qccl.measure(
+                lambda: self.model(input_ids=self.tokens, labels=self.tokens).loss, self.model, by=self.args.by, **self.options
+            )
+            took = f"{time.perf_counter() - begin:.1f} s, {self.measured.passes} passes"
             print(f"           measured in {took}; exact gradients differ by {self.measured.noise:.1e}")
         solved = self.measured.solve(self.measured.bytes_in(plan.split(":")[1]))
         print(f"\n{plan}\n{solved}\n")

@@ -127,27 +127,6 @@ MODELS: list[Callable[[str], tuple[nn.Module, Step]]] = [
 ]  # fmt: skip
 
 
-def difference(model: nn.Module, step: Step, contexts: list[qccl.activations]) -> list[float]:
-    """Of gradients under each context from the exact one, relative; from the same state each time."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    gradients = []
-    for context in [qccl.activations("none"), *contexts]:
-        torch.manual_seed(1)
-        for name, buffer in model.named_buffers():
-            buffer.data.copy_(buffers[name])
-        with context:
-            loss = step()
-        gradients.append(torch.autograd.grad(loss, parameters, allow_unused=True))
-    exact = [part for part in gradients[0] if part is not None]
-    square = sum(float(part.double().square().sum()) for part in exact)
-    result = []
-    for gradient in gradients[1:]:
-        parts = [part for part in gradient if part is not None]
-        result.append((sum(float((a.double() - b.double()).square().sum()) for a, b in zip(parts, exact)) / square) ** 0.5)
-    return result
-
-
 def train(model: nn.Module, step: Step, steps: int) -> tuple[float, float]:
     """On the one batch, exactly; the losses of the first step and the last."""
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
@@ -167,16 +146,17 @@ def age(args: argparse.Namespace) -> None:
     for make in (model for model in MODELS if model.__name__ in args.models):
         torch.manual_seed(0)
         model, step = make(args.device)
-
-        def solved(model: nn.Module = model, step: Step = step) -> qccl.activations:
-            measured = qccl.measure(step, model, by=args.by, min_elems=args.min_elems)
-            return qccl.activations(measured.solve(measured.bytes_in("int5")))
-
-        old = solved()
+        old = measure(model, step, args)
         first, last = train(model, step, args.age)
-        uniform = qccl.activations("int5", min_elems=args.min_elems)
-        errors = difference(model, step, [uniform, old, solved()])
+        new = measure(model, step, args)
+        errors = [qccl.gradient_error(step, model, "int5", min_elems=args.min_elems)]
+        errors += [qccl.gradient_error(step, model, measured.solve(measured.bytes_in("int5"))) for measured in (old, new)]
         print(f"{make.__name__:<14}{first:>11.3f}{last:>8.3f}{errors[0]:>9.4f}{errors[1]:>10.4f}{errors[2]:>10.4f}", flush=True)
+
+
+def measure(model: nn.Module, step: Step, args: argparse.Namespace) -> qccl.Measured:
+    torch.manual_seed(1)
+    return qccl.measure(step, model, by=args.by, min_elems=args.min_elems)
 
 
 def main() -> None:
@@ -198,25 +178,19 @@ def main() -> None:
     for make in (model for model in MODELS if model.__name__ in args.models):
         torch.manual_seed(0)
         model, step = make(args.device)
-        passes: list[int] = []
-
-        def counted(step: Step = step, passes: list[int] = passes) -> torch.Tensor:
-            passes.append(0)
-            return step()
-
-        torch.manual_seed(1)
-        measured = qccl.measure(counted, model, by=args.by, min_elems=args.min_elems)
+        measured = measure(model, step, args)
         cells, tensors = "", 0
         for codec in CODECS:
             plan = measured.solve(max(measured.bytes_in(codec), measured.least_bytes))
-            uniform, solved = difference(model, step, [qccl.activations(codec, min_elems=args.min_elems), qccl.activations(plan)])
+            uniform = qccl.gradient_error(step, model, codec, min_elems=args.min_elems)
+            solved = qccl.gradient_error(step, model, plan)
             tensors = sum(len(row.codecs) for row in plan.rows)
             cells += f"| {uniform:>7.4f}{solved:>9.4f}{plan.predicted_error / solved:>7.2f} "
             lines.append(
                 {"model": make.__name__, "by": args.by, "bytes_of": codec, "bytes": plan.bytes, "error": uniform, "solved": solved,
-                 "predicted": plan.predicted_error, "tensors": tensors, "passes": len(passes), "noise": measured.noise}
+                 "predicted": plan.predicted_error, "tensors": tensors, "passes": measured.passes, "noise": measured.noise}
             )  # fmt: skip
-        print(f"{make.__name__:<14}{tensors:>8}{len(passes):>8}  {cells}", flush=True)
+        print(f"{make.__name__:<14}{tensors:>8}{measured.passes:>8}  {cells}", flush=True)
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)

@@ -55,6 +55,7 @@ class ExactPasses:
         if not self._parameters:
             raise ValueError("qccl.measure: the model has no parameter that requires a gradient")
         self._step = step
+        self.count = 0
         self._buffers = [(module, dict(module._buffers)) for module in model.modules()]
         self._values = {id(buffer): buffer.detach().clone() for buffer in model.buffers() if buffer.layout is torch.strided}
         self._random = torch.get_rng_state()
@@ -74,6 +75,7 @@ class ExactPasses:
     def gradient(self, plan: PlanSpec, **options: Any) -> Gradient:
         """Under qccl.activations(plan, **options)."""
         self._rewind()
+        self.count += 1
         with activations(plan, **options):
             loss = self._step()
         if any(parameter.grad is not None for parameter in self._parameters):

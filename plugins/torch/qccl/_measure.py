@@ -78,7 +78,7 @@ def measure(
             _LOG.info("qccl.measure: %d of %d: %s", done + 1, len(groups), group.name)
         drift = exact.error_of(passes.gradient(KeepAll()))
         _refuse_if(not drift <= 3 * noise + 1e-6, drift)
-        return Measured([(place.kind, group_of.get(place.storage)) for place in recorder.places], formats, noise)
+        return Measured([(place.kind, group_of.get(place.storage)) for place in recorder.places], formats, noise, passes.count)
 
 
 def gradient_error(step: Callable[[], torch.Tensor], model: torch.nn.Module, plan: PlanSpec, **options: Any) -> float:

@@ -104,14 +104,16 @@ class Measured:
     """What qccl.measure found, for any number of budgets.
 
     noise: relative difference of two exact gradients of the same batch, 0 where a computation that is repeated gives the same bits (many of
-    CUDA's do not, since they add in any order). Errors are without it; what is far below it is not known well."""
+    CUDA's do not, since they add in any order). Errors are without it; what is far below it is not known well.
+    passes: forward and backward passes that it took."""
 
-    def __init__(self, places: list[tuple[Kind, Group | None]], formats: dict[str, Format], noise: float) -> None:
+    def __init__(self, places: list[tuple[Kind, Group | None]], formats: dict[str, Format], noise: float, passes: int) -> None:
         """places: in the order in which forward saves; None for what is not decided about."""
         self._places, self._formats = places, formats
         self._groups = list(dict.fromkeys(group for _, group in places if group is not None))
         self._choices = [group.choices() for group in self._groups]
         self.noise = noise
+        self.passes = passes
 
     @property
     def exact_bytes(self) -> int:

@@ -33,9 +33,9 @@ class Recorder(Placed):
         self._seen: set[tuple] = set()
 
     def codec(self, tensor: torch.Tensor) -> str:
-        source = origin(tensor)
+        kind, source = kind_of(tensor), origin(tensor)
         kept = _plan.better_not(tensor, source, source.grad_fn, self._min_elems) or (self._keep is not None and self._keep(tensor))
-        self.places.append(Place(kind_of(tensor), tuple(tensor.shape), None if kept else self._storage(tensor)))
+        self.places.append(Place(kind, tuple(tensor.shape), None if kept else self._storage(tensor, kind)))
         return "none"
 
     def after_forward(self) -> None:
@@ -44,11 +44,11 @@ class Recorder(Placed):
         self.places = [place._replace(storage=None) if place.storage in gone else place for place in self.places]
         self._storages.clear()
 
-    def _storage(self, tensor: torch.Tensor) -> Storage:
+    def _storage(self, tensor: torch.Tensor, kind: Kind) -> Storage:
         memory = storage_of(tensor)
         number = memory._cdata
         if number not in self._storages:
-            storage = Storage(kind_of(tensor), tuple(tensor.shape), memory.nbytes(), squared_errors=dict.fromkeys(self._formats, 0.0))
+            storage = Storage(kind, tuple(tensor.shape), memory.nbytes(), squared_errors=dict.fromkeys(self._formats, 0.0))
             self._storages[number] = storage, StorageWeakRef(memory)
         storage = self._storages[number][0]
         layout = Layout.of(tensor)
